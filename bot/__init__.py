@@ -1,0 +1,1 @@
+"""People: chats, commands, rules; knows no tensors and no SQL."""

@@ -1,0 +1,1 @@
+"""Chats: the terminal, the page, the control socket. Each listens and shows; the loop is ``converse``."""

@@ -1,0 +1,331 @@
+"""The control socket: what `falopitas imagine` and its kin say to a running bot. A chat like any other.
+
+A frame is a 4-byte big-endian length and that many bytes of msgpack. The socket lies in a folder that only
+its owner may enter; where there are no Unix sockets it is a port on the loopback, and a token lies there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import json
+import os
+import secrets
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TypeAlias
+
+import msgspec
+from msgspec import Struct
+
+from bot.app import App
+from bot.talk import Attachment, Button, Call, Gone, Place, Reply
+from storage import gallery, jobs
+from storage.accounts import OWNER
+from storage.database import Connection
+from storage.gallery import Piece
+from storage.jobs import Job
+
+MAX_FRAME = 64 * 1024 * 1024
+SOCKET = "control.sock"
+PORT = "control.json"
+WAIT = 5.0
+"""Seconds a client may take for its first word."""
+
+
+class Knock(Struct, frozen=True, tag=True):
+    """First word of a client; ``token`` counts on the loopback only."""
+
+    token: str = ""
+
+
+class Say(Struct, frozen=True, tag=True):
+    """A line as a person types it. ``event`` makes it happen once; ``picture`` is a file's bytes."""
+
+    text: str
+    language: str = "en"
+    event: str = ""
+    picture: bytes = b""
+
+
+class Press(Struct, frozen=True, tag=True):
+    """Button ``button`` (from 0, in reading order) of message ``message``."""
+
+    message: int
+    button: int
+    language: str = "en"
+
+
+class Fetch(Struct, frozen=True, tag=True):
+    """The files of a finished job of the owner's."""
+
+    job: int
+
+
+class Drawing(Struct, frozen=True):
+    """An image in a message."""
+
+    name: str
+    data: bytes
+
+
+class Show(Struct, frozen=True, tag=True):
+    """A message as it is now."""
+
+    message: int
+    text: str = ""
+    title: str = ""
+    prompt: str = ""
+    fields: tuple[tuple[str, str], ...] = ()
+    images: tuple[Drawing, ...] = ()
+    buttons: tuple[str, ...] = ()
+    tone: str = "plain"
+    fleeting: bool = False
+    progress: float | None = None
+    job: int | None = None
+
+
+class Kept(Struct, frozen=True):
+    """A picture of a job."""
+
+    index: int
+    seed: int
+    width: int
+    height: int
+    digest: str
+    data: bytes
+
+
+class Files(Struct, frozen=True, tag=True):
+    """What a job gave: ``grid`` is empty for one picture; ``price`` in units; ``request`` is its JSON."""
+
+    job: int
+    status: str = ""
+    pictures: tuple[Kept, ...] = ()
+    grid: bytes = b""
+    price: int = 0
+    seconds: float = 0.0
+    request: msgspec.Raw = msgspec.Raw(b"\xc0")
+
+
+FromClient: TypeAlias = Knock | Say | Press | Fetch
+FromBot: TypeAlias = Show | Files
+
+_from_client: msgspec.msgpack.Decoder[FromClient] = msgspec.msgpack.Decoder(FromClient)
+_from_bot: msgspec.msgpack.Decoder[FromBot] = msgspec.msgpack.Decoder(FromBot)
+
+
+def frame(message: Struct) -> bytes:
+    """A message with its length in front."""
+    body = msgspec.msgpack.encode(message)
+    return len(body).to_bytes(4, "big") + body
+
+
+async def body(reader: asyncio.StreamReader) -> bytes:
+    """The next frame's bytes. Raises EOFError at the end, also in the middle of a frame or for a huge one."""
+    size = int.from_bytes(await reader.readexactly(4), "big")
+    if not 0 < size <= MAX_FRAME:
+        raise EOFError
+    return await reader.readexactly(size)
+
+
+# --- the bot's end
+
+
+@dataclass(slots=True, eq=False)
+class _Client:
+    """One connection: its number is the chat, its messages the places."""
+
+    number: str
+    writer: asyncio.StreamWriter
+    calls: itertools.count[int] = field(default_factory=lambda: itertools.count(1))
+    buttons: dict[int, tuple[Button, ...]] = field(default_factory=dict)
+
+    async def send(self, message: Struct) -> None:
+        try:
+            self.writer.write(frame(message))
+            await self.writer.drain()
+        except OSError as error:
+            raise Gone from error
+
+
+class Control:
+    """Whoever may open the socket is the owner."""
+
+    name = "control"
+
+    def __init__(self, app: App, runtime: Path) -> None:
+        self._app = app
+        self._runtime = runtime
+        self._token = secrets.token_urlsafe(24)
+        self._calls: asyncio.Queue[Call | None] = asyncio.Queue()
+        self._clients: dict[str, _Client] = {}
+        self._server: asyncio.Server | None = None
+
+    async def start(self) -> None:
+        """Listen; from now on a client finds us."""
+        stale = (self._runtime / SOCKET, self._runtime / PORT)
+        for file in stale:
+            file.unlink(missing_ok=True)
+        try:
+            self._server = await asyncio.start_unix_server(self._serve, self._runtime / SOCKET)
+            (self._runtime / SOCKET).chmod(0o600)
+        except (AttributeError, NotImplementedError, OSError):
+            await self._open_port()
+
+    async def _open_port(self) -> None:
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        port = self._server.sockets[0].getsockname()[1]
+        handle = os.open(self._runtime / PORT, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(handle, "w", encoding="ascii") as file:
+            json.dump({"port": port, "token": self._token}, file)
+
+    async def listen(self) -> AsyncIterator[Call]:
+        """What clients say, until closed."""
+        while (call := await self._calls.get()) is not None:
+            yield call
+
+    async def show(self, place: Place, reply: Reply) -> Place:
+        """Send the message as it is now to the client that asked. Raises Gone when it left."""
+        number, _, message = place.removeprefix(f"{self.name}:").partition("/")
+        client = self._clients.get(number)
+        if client is None or not message.isdecimal():
+            raise Gone
+        buttons = tuple(button for row in reply.buttons for button in row)
+        client.buttons[int(message)] = buttons
+        await client.send(_shown(int(message), reply, buttons))
+        return place
+
+    async def close(self) -> None:
+        """Hang up."""
+        self._calls.put_nowait(None)
+        if self._server:
+            self._server.close()
+        for client in list(self._clients.values()):
+            client.writer.close()
+        for file in (self._runtime / SOCKET, self._runtime / PORT):
+            file.unlink(missing_ok=True)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        client = _Client(secrets.token_hex(8), writer)
+        try:
+            async with asyncio.timeout(WAIT):
+                knock = _from_client.decode(await body(reader))
+            if not self._welcome(knock, writer):
+                return
+            self._clients[client.number] = client
+            while True:
+                await self._hear(client, _from_client.decode(await body(reader)))
+        except (EOFError, OSError, msgspec.DecodeError, TimeoutError, Gone):
+            pass  # it left, or it is none of ours
+        finally:
+            self._clients.pop(client.number, None)
+            writer.close()
+
+    def _welcome(self, knock: FromClient, writer: asyncio.StreamWriter) -> bool:
+        if not isinstance(knock, Knock):
+            return False
+        unix = isinstance(writer.get_extra_info("sockname"), str)
+        return unix or secrets.compare_digest(knock.token, self._token)
+
+    async def _hear(self, client: _Client, message: FromClient) -> None:
+        match message:
+            case Say():
+                picture = await self._kept(message.picture)
+                said = Call(OWNER, "", message.event, text=message.text, language=message.language)
+                self._call(client, replace(said, picture=picture))
+            case Press():
+                buttons = client.buttons.get(message.message, ())
+                if 0 <= message.button < len(buttons):
+                    ask = buttons[message.button].ask
+                    self._call(client, Call(OWNER, "", "", ask, language=message.language))
+            case Fetch():
+                await client.send(await self._files(message.job))
+
+    def _call(self, client: _Client, call: Call) -> None:
+        place = f"{self.name}:{client.number}/{next(client.calls)}"
+        event = call.event or secrets.token_hex(16)
+        self._calls.put_nowait(replace(call, place=place, event=event))
+
+    async def _kept(self, data: bytes) -> Attachment | None:
+        return Attachment(await self._app.sent.uploads.keep(data), len(data)) if data else None
+
+    async def fetch(self, picture: Attachment, limit: int) -> bytes:
+        """The bytes of a file that came with a line; its frame was no larger than ``MAX_FRAME``."""
+        return await self._app.sent.uploaded(picture)
+
+    async def _files(self, number: int) -> Files:
+        found = await self._app.database.read(_pieces, number)
+        if found is None:
+            return Files(job=number)
+        job, pieces, grid = found
+        load = self._app.files.load
+        pictures = [
+            Kept(each.index, each.seed, each.width, each.height, each.digest, await load(each.digest))
+            for each in pieces
+        ]
+        whole = await load(grid.digest) if grid else b""
+        request = msgspec.Raw(msgspec.msgpack.encode(job.request))
+        return Files(number, job.status.value, tuple(pictures), whole, job.price, job.seconds, request)
+
+
+def _pieces(tx: Connection, number: int) -> tuple[Job, tuple[Piece, ...], Piece | None] | None:
+    job = jobs.get(tx, number)
+    return (job, gallery.of_job(tx, number), gallery.grid(tx, number)) if job else None
+
+
+def _shown(message: int, reply: Reply, buttons: tuple[Button, ...]) -> Show:
+    return Show(
+        message, reply.text, reply.title, reply.prompt, reply.fields,
+        tuple(Drawing(image.name, image.data) for image in reply.images),
+        tuple(button.label for button in buttons), reply.tone.value, reply.fleeting, reply.progress,
+        reply.job,
+    )  # fmt: skip
+
+
+# --- the other end
+
+
+class Line:
+    """A client's connection to a running bot."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader = reader
+        self._writer = writer
+
+    @classmethod
+    async def open(cls, runtime: Path) -> Line | None:
+        """A connection to the bot that runs there; None if none does."""
+        token = ""
+        try:
+            if (runtime / SOCKET).exists():
+                reader, writer = await asyncio.open_unix_connection(runtime / SOCKET)
+            else:
+                known = json.loads((runtime / PORT).read_bytes())
+                token = str(known["token"])
+                reader, writer = await asyncio.open_connection("127.0.0.1", int(known["port"]))
+        except (OSError, ValueError, KeyError):
+            return None
+        line = cls(reader, writer)
+        await line.send(Knock(token))
+        return line
+
+    async def send(self, message: FromClient) -> None:
+        """Say something."""
+        self._writer.write(frame(message))
+        await self._writer.drain()
+
+    async def next(self) -> FromBot | None:
+        """What the bot shows next; None when it hung up."""
+        try:
+            return _from_bot.decode(await body(self._reader))
+        except (EOFError, OSError):
+            return None
+
+    async def close(self) -> None:
+        """Hang up."""
+        self._writer.close()
+        with contextlib.suppress(OSError):
+            await self._writer.wait_closed()

@@ -1,0 +1,156 @@
+"""The connection: a sharded client without privileged intents, kept alive, and the commands it declares."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from itertools import chain, repeat
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import aiohttp
+import discord
+import yarl
+from discord.gateway import DiscordWebSocket
+from discord.http import Route
+
+from bot.adapters.discord.declare import fingerprint
+from bot.adapters.discord.rest import NoAccess, Rest
+from bot.secret import Secret
+from bot.talk import Later, Unsure
+
+log = logging.getLogger(__name__)
+
+OFFICIAL = "https://discord.com/api/v10"
+AGAIN = (2.0, 5.0, 15.0, 60.0)
+"""Seconds until another try to sign in."""
+LONGEST_429 = 30.0
+"""Seconds of a rate limit that a request waits for by itself; a longer one is for the outbox."""
+REFUSED = (discord.LoginFailure, discord.PrivilegedIntentsRequired)
+AWAY = (
+    aiohttp.ClientError, OSError, TimeoutError, discord.HTTPException, discord.GatewayNotFound,
+    discord.ConnectionClosed, discord.RateLimited,
+)  # fmt: skip
+NOT_YOU = 4004
+"""The gateway's word for a token that is no longer good."""
+
+Heard: TypeAlias = Callable[[discord.Interaction[Any]], Awaitable[None]]
+Connect: TypeAlias = Callable[["Client", Callable[[str], None]], Awaitable[None]]
+"""Keeps a client connected until it is closed; says ``discord.token`` or ``discord.away`` once."""
+
+
+class Client(discord.AutoShardedClient):
+    """Hears interactions and nothing else; caches servers, and neither people nor messages."""
+
+    def __init__(
+        self, token: Secret, commands: Sequence[dict[str, Any]], memo: Path, *, api_root: str = OFFICIAL,
+        shards: int | None = None,
+    ) -> None:  # fmt: skip
+        super().__init__(
+            intents=discord.Intents(guilds=True),
+            shard_count=shards,
+            chunk_guilds_at_startup=False,
+            member_cache_flags=discord.MemberCacheFlags.none(),
+            max_messages=None,
+            max_ratelimit_timeout=LONGEST_429,
+            allowed_mentions=discord.AllowedMentions.none(),
+        )
+        point_at(api_root)
+        self.token = token
+        self.heard: Heard = _nobody
+        self.entered = asyncio.Event()
+        """Signed in: requests can be made."""
+        self._commands = commands
+        self._memo = memo
+        self._rest = Rest(self)
+
+    @property
+    def me(self) -> int:
+        """The bot user's id."""
+        return self.user.id if self.user else 0
+
+    async def setup_hook(self) -> None:
+        """Signed in, not connected yet."""
+        self.entered.set()
+        await self.declare()
+
+    async def declare(self) -> None:
+        """Declare the commands if they are not as they were declared last."""
+        mark = fingerprint(self._commands, self.application_id or 0)
+        if _read(self._memo) == mark:
+            return
+        try:
+            await self._rest.declare(self._commands)
+        except (Later, Unsure, NoAccess, discord.HTTPException) as error:
+            log.warning("not declared", extra={"action": "declare", "error": type(error).__name__})
+            return
+        with suppress(OSError):
+            self._memo.write_text(mark, "ascii")
+        log.info("declared", extra={"action": "declare"})
+
+    async def on_interaction(self, interaction: discord.Interaction[Any]) -> None:
+        """Somebody wants something."""
+        await self.heard(interaction)
+
+    async def on_error(self, event_method: str, /, *args: Any, **kwargs: Any) -> None:
+        """A bug of ours: one line, without what people said."""
+        log.exception("broke", extra={"action": "broke", "event": event_method})
+
+    async def leave(self) -> None:
+        """Close what is open."""
+        with suppress(AttributeError):  # never signed in: the library has no queue of its shards yet
+            await self.close()
+
+
+async def _nobody(interaction: discord.Interaction[Any]) -> None:
+    log.warning("nobody listens", extra={"action": "unheard", "event": str(interaction.id)})
+
+
+def _read(memo: Path) -> str:
+    try:
+        return memo.read_text("ascii")
+    except (OSError, UnicodeDecodeError):
+        return ""
+
+
+def point_at(api_root: str) -> None:
+    """Talk to this root instead of Discord's own; the library keeps it for the whole process."""
+    if api_root != OFFICIAL:
+        Route.BASE = api_root.rstrip("/")
+        root = yarl.URL(api_root)
+        DiscordWebSocket.DEFAULT_GATEWAY = root.with_scheme("wss" if root.scheme == "https" else "ws")
+
+
+async def connect(client: Client, say: Callable[[str], None]) -> None:
+    """Stay connected. A token that is not good ends it with one line; a lost network is tried again."""
+    for pause in chain(AGAIN, repeat(AGAIN[-1])):
+        if client.user is not None:  # started before
+            await _afresh(client)
+        try:
+            await client.start(client.token.reveal())
+        except REFUSED as refused:
+            log.error("refused", extra={"action": "token", "error": type(refused).__name__})
+            say("discord.token")
+            return
+        except AWAY as away:
+            if isinstance(away, discord.ConnectionClosed) and away.code == NOT_YOU:
+                log.error("refused", extra={"action": "token", "error": "4004"})
+                say("discord.token")
+                return
+            log.warning("away", extra={"action": "away", "error": type(away).__name__})
+            if pause == AGAIN[0]:
+                say("discord.away")
+        else:
+            return
+        await _afresh(client)
+        await asyncio.sleep(pause)
+
+
+async def _afresh(client: Client) -> None:
+    """The same client, as if it had never been started."""
+    client.entered.clear()
+    await client.leave()
+    client.clear()
+    client.http.connector = discord.utils.MISSING  # closed with its session; the library would go on with it

@@ -1,0 +1,126 @@
+"""A reply whose interaction was answered before: by its token, else as the bot itself, else in private.
+
+A private result never goes to the channel. What a moderator deleted is not posted there again: it goes to the
+person who asked. What finds nobody stays in the gallery (Gone).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+
+from bot.adapters.discord.place import Address
+from bot.adapters.discord.render import DELIVERED, Message, packed
+from bot.adapters.discord.rest import NoAccess, NoMessage, NoToken, Rest
+from bot.talk import Gone, Later, Reply, Tone, Unsure
+
+Render = Callable[[bool], Message]
+"""The message; True: as a post of the bot's own, which tells the person and is recognised later."""
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """One reply on its way to ``address`` at ``now`` (Unix seconds); ``me`` is the bot user's id."""
+
+    rest: Rest
+    address: Address
+    reply: Reply
+    render: Render
+    now: float
+    me: int
+
+    async def deliver(self) -> Address:
+        """Show it; where it is now. Raises Gone, and what ``Rest`` does for a moment's trouble."""
+        try:
+            shown = await self._edited()
+        except NoMessage:
+            return await self._direct()
+        except (NoToken, NoAccess):
+            shown = None
+        if shown is not None:
+            return shown
+        if self.address.private or self._secret:
+            return await self._direct()
+        try:
+            return await self._posted(self.address.channel)
+        except NoAccess:
+            return await self._direct()
+
+    @property
+    def _secret(self) -> bool:
+        """Others would see it where it is not meant for them."""
+        return self.reply.private and not self.address.alone
+
+    @property
+    def _news(self) -> bool:
+        """Whether it is worth a message of its own: pictures, or the news that there are none."""
+        reply = self.reply
+        asked_for = bool(reply.images) and reply.tone is not Tone.WAITING
+        ended = reply.tone is Tone.BROKEN or (reply.job is None and reply.tone is Tone.REFUSED)
+        return asked_for or ended or not self.address.user
+
+    async def _edited(self) -> Address | None:
+        """In the message there is; None: there must be another one."""
+        rest, address = self.rest, self.address
+        if self._secret and not address.private:
+            return None
+        if address.fresh(self.now):
+            return address.at(await rest.edit(address, self.render(False)))
+        if not address.message or address.private:
+            return None
+        if self._news and address.token:  # too old to be noticed
+            return None
+        await rest.revise(address.channel, address.message, self.render(False))
+        return address
+
+    async def _direct(self) -> Address:
+        if not self._news or not self.address.user:
+            raise Gone(self.address.place)
+        try:
+            return await self._posted(await self.rest.direct(self.address.user))
+        except NoAccess:
+            raise Gone(self.address.place) from None
+
+    async def _posted(self, channel: int) -> Address:
+        if not self._news:
+            raise Gone(self.address.place)
+        message = self.render(True)
+        number = await self._found(channel, message)
+        if number:
+            await self.rest.revise(channel, number, message)
+        else:
+            number = await self.rest.post(channel, message, self._nonce(message))
+        await self._tidy()
+        return self.address.moved(channel, number)
+
+    def _nonce(self, message: Message) -> str:
+        """The same for the same news: a job ends once, and what is no job is known by what it says."""
+        if self.reply.job:
+            return f"job{self.reply.job}"
+        text = json.dumps([self.address.interaction, message.components])
+        return hashlib.sha256(text.encode()).hexdigest()[:24]
+
+    async def _found(self, channel: int, message: Message) -> int:
+        """The id of the post if an earlier life made it: Discord remembers a nonce for minutes only."""
+        wanted = _own(message.components)
+        with suppress(NoAccess):
+            for each in await self.rest.recent(channel):
+                if int(each["author"]["id"]) != self.me:
+                    continue
+                if wanted and _own(each.get("components")) == wanted:
+                    return int(each["id"])
+        return 0
+
+    async def _tidy(self) -> None:
+        """The old message would say for ever that something is on its way."""
+        if self.address.message and not self.address.private:
+            with suppress(NoAccess, NoMessage, Later, Unsure):
+                await self.rest.remove(self.address.channel, self.address.message)
+
+
+def _own(components: object) -> frozenset[str]:
+    """The asks by which a post of the bot's own is recognised: all of them, for some are shared by others."""
+    return frozenset(ask for kind, ask in packed(components) if kind == DELIVERED)

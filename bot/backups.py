@@ -1,0 +1,44 @@
+"""Backups by the clock: the newest ones beside the data, each proved when it was made."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from datetime import UTC, datetime
+from pathlib import Path
+
+from bot.app import App
+from bot.home import Home
+from storage import backup
+
+log = logging.getLogger(__name__)
+
+KEPT = 7
+"""Backups that stay; older ones go."""
+
+
+def name_at(now: float) -> str:
+    """The name of a backup made now: the newest sorts last."""
+    return f"falopitas-{datetime.fromtimestamp(now, UTC):%Y%m%d-%H%M%S}.sqlite3"
+
+
+def all_in(folder: Path) -> list[Path]:
+    """Every backup there, the oldest first."""
+    return sorted(folder.glob("falopitas-*.sqlite3"))
+
+
+async def make(app: App, keep: int = KEPT) -> Path:
+    """Make one beside the data, and let those beyond ``keep`` go. Raises Refusal, and then nothing goes."""
+    folder = Home(app.config.data_dir).backups
+    target = folder / name_at(app.clock())
+    size = await asyncio.to_thread(backup.copy, app.database.path, target)
+    for old in all_in(folder)[:-keep]:
+        old.unlink(missing_ok=True)
+    log.info("backup", extra={"action": "backup", "bytes": size})
+    return target
+
+
+async def renew(app: App) -> None:
+    """Somebody was forgotten: one new backup in place of all that still know them."""
+    if all_in(Home(app.config.data_dir).backups):
+        await make(app, keep=1)

@@ -1,0 +1,208 @@
+"""Every command: what it is called, the ask it reads, the generator that answers it.
+
+To add one: a file with a frozen dataclass and an async generator, a line in ``COMMANDS`` (or in ``BUTTONS``
+if only a button can say it), its sentences in ``bot/texts``. The contracts in ``tests/contracts`` find it.
+
+A button carries its ask packed into 64 bytes; it outlives restarts and upgrades, so an ask's fields are only
+ever added at the end, and names in these tables never change.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from itertools import product
+from typing import Any, TypeAlias
+
+from bot import options
+from bot.app import App
+from bot.commands import (
+    again,
+    cancel,
+    delete,
+    details,
+    forgetme,
+    gallery,
+    gift,
+    help,  # noqa: A004 - the command people know
+    imagine,
+    link,
+    models,
+    mydata,
+    original,
+    queue,
+    quota,
+    remix,
+    settings,
+    show,
+    star,
+    styles,
+    transparency,
+    upscale,
+    vary,
+)
+from bot.commands.mod import cases, community, limits, log, people, rules
+from bot.commands.mod import queue as mod_queue
+from bot.commands.mod import quota as mod_quota
+from bot.talk import Ask, Call, Reply
+from storage.refusal import Refusal
+
+Answer: TypeAlias = Callable[[Any, Call, App], AsyncIterator[Reply]]
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """``name`` is what a chat calls it; ``aliases`` are read in typed text only.
+
+    A name of several words is a path: ``mod quota set`` is the subcommand ``set`` of the group ``quota``
+    under the root ``mod``. Its sentences are under ``command.<key>``.
+    """
+
+    name: str
+    ask: type
+    answer: Answer
+    aliases: tuple[str, ...] = ()
+
+    @property
+    def key(self) -> str:
+        """Its place in the texts: ``mod.quota.set``."""
+        return self.name.replace(" ", ".")
+
+
+COMMANDS: tuple[Command, ...] = (
+    Command("imagine", imagine.Imagine, imagine.answer, ("i", "imagina", "dibuja", "draw")),
+    Command("queue", queue.Queue, queue.answer, ("cola",)),
+    Command("cancel", cancel.Cancel, cancel.answer, ("cancelar", "cancela")),
+    Command("gallery", gallery.Gallery, gallery.answer, ("galeria", "galería")),
+    Command("quota", quota.Quota, quota.answer, ("cuota", "creditos", "créditos", "credits")),
+    Command("settings", settings.Settings, settings.answer, ("ajustes",)),
+    Command("styles", styles.Styles, styles.answer, ("estilos",)),
+    Command("models", models.Models, models.answer, ("modelos",)),
+    Command("link", link.Link, link.answer, ("vincular", "enlazar")),
+    Command("gift", gift.Gift, gift.answer, ("regalar", "regala")),
+    Command("mydata", mydata.MyData, mydata.answer, ("misdatos",)),
+    Command("forgetme", forgetme.ForgetMe, forgetme.answer, ("olvidame", "olvídame")),
+    Command("transparency", transparency.Transparency, transparency.answer, ("transparencia",)),
+    Command("help", help.Help, help.answer, ("ayuda", "start")),
+)
+"""What a person can type, in the order of /help."""
+
+MODERATION: tuple[Command, ...] = (
+    Command("mod", log.Mod, log.mod),
+    Command("mod quota show", mod_quota.Show, mod_quota.show),
+    Command("mod quota set", mod_quota.Set, mod_quota.set_),
+    Command("mod quota give", mod_quota.Give, mod_quota.give),
+    Command("mod quota take", mod_quota.Take, mod_quota.take),
+    Command("mod quota freeze", mod_quota.Freeze, mod_quota.freeze),
+    Command("mod quota unfreeze", mod_quota.Unfreeze, mod_quota.unfreeze),
+    Command("mod quota history", mod_quota.History, mod_quota.history),
+    Command("mod quota reset", mod_quota.Reset, mod_quota.reset),
+    Command("mod limits", limits.Limits, limits.answer),
+    Command("mod queue", mod_queue.ModQueue, mod_queue.queue),
+    Command("mod cancel", mod_queue.ModCancel, mod_queue.cancel),
+    Command("mod hold", mod_queue.Hold, mod_queue.hold),
+    Command("mod release", mod_queue.Release, mod_queue.release),
+    Command("mod block", people.Block, people.block),
+    Command("mod unblock", people.Unblock, people.unblock),
+    Command("mod warn", people.Warn, people.warn),
+    Command("mod role", people.Role, people.role),
+    Command("mod rules list", rules.List, rules.list_),
+    Command("mod rules add", rules.Add, rules.add),
+    Command("mod rules remove", rules.Remove, rules.remove),
+    Command("mod rules test", rules.Test, rules.test),
+    Command("mod community", community.Community, community.answer),
+    Command("mod cases", cases.Cases, cases.cases),
+    Command("mod log", log.Log, log.log),
+    Command("mod stats", log.Stats, log.show_stats),
+    Command("mod undo", log.Undo, log.undo),
+)
+"""What moderators can type, all under one root. Who may is checked in each answer; a chat only hides them.
+
+Discord: one root command ``mod`` with ``default_member_permissions`` (Manage Server), the second word of a
+name as a subcommand or, where there is a third, as a group (``mod`` itself is Telegram's and typed text's).
+Telegram: ``/mod`` in the administrators' scope; the words after it are part of the text. Page and terminal:
+typed, for the owner. Nobody needs to know the list: ``read`` finds the longest path that a line begins with.
+"""
+
+BUTTONS: tuple[Command, ...] = (
+    Command("again", again.Again, again.answer),
+    Command("vary", vary.Vary, vary.answer),
+    Command("upscale", upscale.Upscale, upscale.answer),
+    Command("original", original.Original, original.answer),
+    Command("remix", remix.Remix, remix.answer),
+    Command("details", details.Details, details.answer),
+    Command("show", show.Show, show.answer),
+    Command("star", star.Star, star.answer),
+    Command("delete", delete.Delete, delete.answer),
+    Command("appeal", cases.Appeal, cases.appeal),
+    Command("report", cases.Report, cases.report),
+    Command("decide", cases.Decide, cases.decide),
+)
+"""What only a button can ask."""
+
+_BY_ASK: dict[type, Command] = {each.ask: each for each in COMMANDS + MODERATION + BUTTONS}
+_BY_NAME: dict[str, Command] = {each.name: each for each in COMMANDS + MODERATION + BUTTONS}
+_WORDS = {
+    "quota": "cuota", "show": "ver", "set": "fijar", "give": "dar", "take": "sacar", "freeze": "congelar",
+    "unfreeze": "descongelar", "history": "historia", "reset": "restablecer", "limits": "limites",
+    "queue": "cola", "cancel": "cancelar", "hold": "retener", "release": "soltar", "block": "bloquear",
+    "unblock": "desbloquear",
+    "warn": "avisar", "role": "rol", "rules": "reglas", "list": "lista", "add": "agregar", "remove": "quitar",
+    "test": "probar", "cases": "casos", "community": "comunidad", "log": "registro", "stats": "uso",
+    "undo": "deshacer",
+}  # fmt: skip
+"""The words of a path in Spanish."""
+
+
+def _spellings(name: str) -> list[str]:
+    """A path in both languages, however they are mixed."""
+    words = [(word, _WORDS[word]) if word in _WORDS else (word,) for word in name.split()]
+    return [" ".join(each) for each in product(*words)]
+
+
+_TYPED: dict[str, type] = {name: each.ask for each in COMMANDS for name in (each.name, *each.aliases)}
+_TYPED |= {name: each.ask for each in MODERATION for name in _spellings(each.name)}
+
+
+def find(ask: Ask) -> Command:
+    """The command whose ask this is."""
+    return _BY_ASK[type(ask)]
+
+
+def read(text: str, plainly: str = "") -> Ask:
+    """The ask that typed text says; without ``/name`` in front the command ``plainly``. Raises Refusal."""
+    return options.parse(text, _TYPED, plainly)
+
+
+def line(ask: Ask) -> str:
+    """``ask`` as the text that says it: ``read`` of it is ``ask`` again."""
+    return options.line(find(ask).name, ask)
+
+
+def pack(ask: Ask) -> str:
+    """``ask`` as a button carries it, in at most 64 bytes of ASCII."""
+    packed = ":".join([find(ask).name, *options.squeeze(ask)])
+    if len(packed) > options.LONGEST_PACK:
+        raise ValueError(f"a button cannot carry {len(packed)} bytes of {find(ask).name}")
+    return packed
+
+
+def unpack(packed: str, typed: str | None = None) -> Ask:
+    """The ask that a button carried, with what was typed in its text box. Raises Refusal("bad_button")."""
+    name, *parts = packed[: options.LONGEST_PACK + 1].split(":")
+    if name not in _BY_NAME or len(packed) > options.LONGEST_PACK:
+        raise Refusal("bad_button")
+    ask = options.unsqueeze(parts, _BY_NAME[name].ask)
+    field = form_field(ask)
+    return ask if typed is None or not field else dataclasses.replace(ask, **{field: typed})
+
+
+def form_field(ask: Ask) -> str:
+    """The field that a text box fills, or nothing."""
+    return next((field.name for field in options.fields_of(find(ask).ask) if field.option.typed), "")
+
+
+def answer(ask: Ask, call: Call, app: App) -> AsyncIterator[Reply]:
+    """The replies to an ask. Raises Refusal while it is iterated."""
+    return find(ask).answer(ask, call, app)

@@ -1,0 +1,164 @@
+"""What a job looks like when it is over: shown by the outbox, now or after a restart."""
+
+from __future__ import annotations
+
+from bot.app import App
+from bot.commands import again, delete, details, original, remix, star, upscale, vary
+from bot.commands.drawing import cost
+from bot.talk import Button, Image, Reply, Tone
+from bot.texts import duration, has, say
+from storage import gallery
+from storage.database import Connection
+from storage.gallery import Piece
+from storage.jobs import Job, Status
+from storage.refusal import Refusal
+
+
+async def finished(job: Job, app: App) -> Reply:
+    """The pictures with their buttons, or the bad news with what to do next."""
+    if job.status is not Status.DONE:
+        return failed(job)
+    pieces, grid = await app.database.read(_hung, job.id)
+    if not pieces:
+        return Reply(say(job.language, "finished.deleted"), private=job.private, job=job.id)
+    try:
+        return await _pictures(job, pieces, grid, app)
+    except Refusal as refusal:
+        return _unreadable(job, refusal)
+
+
+def _hung(tx: Connection, job_id: int) -> tuple[tuple[Piece, ...], Piece | None]:
+    return gallery.of_job(tx, job_id), gallery.grid(tx, job_id)
+
+
+def failed(job: Job) -> Reply:
+    """Why nothing came, that nothing was charged, and what to do next."""
+    if job.status is Status.CANCELLED:
+        sentences = [say(job.language, "cancel.done", job=job.id)]
+    else:
+        code = f"refusal.{job.code}" if has(f"refusal.{job.code}") else "refusal.broken"
+        facts = {"model": job.request.model, "detail": ""}
+        sentences = [say(job.language, code, **facts), say(job.language, "finished.free")]
+        sentences += [say(job.language, f"{code}.next", **facts)] if has(f"{code}.next") else []
+    retry = Button(say(job.language, "button.retry"), again.Again(job.id), style="main")
+    return Reply(
+        "\n".join(sentences),
+        prompt=job.request.prompt,
+        buttons=((retry,),),
+        tone=Tone.BROKEN,
+        private=job.private,
+        job=job.id,
+    )
+
+
+def _unreadable(job: Job, refusal: Refusal) -> Reply:
+    """It was drawn, but a file cannot be shown: why, and what to do next."""
+    code = f"refusal.{refusal.code}"
+    keys = [key for key in (code, f"{code}.next") if has(key)]
+    return Reply(
+        "\n".join(say(job.language, key, **refusal.values) for key in keys),
+        prompt=job.request.prompt,
+        buttons=(common(job),),
+        tone=Tone.BROKEN,
+        private=job.private,
+        job=job.id,
+    )
+
+
+async def _pictures(job: Job, pieces: tuple[Piece, ...], grid: Piece | None, app: App) -> Reply:
+    alone = pieces[0] if len(pieces) == 1 else None
+    shown = alone or grid
+    files = [shown] if shown else list(pieces)
+    missing = job.request.count - job.arrived
+    text = say(job.language, "finished.some", n=missing, arrived=job.arrived) if missing > 0 else ""
+    return Reply(
+        text,
+        prompt=job.request.prompt,
+        fields=facts(job),
+        images=tuple([await image(job, piece, app) for piece in files]),
+        buttons=single(job, alone) if alone else several(job, pieces),
+        tone=Tone.GOOD,
+        private=job.private,
+        job=job.id,
+    )
+
+
+async def image(job: Job, piece: Piece, app: App) -> Image:
+    """A picture of a job, from the gallery."""
+    number = "" if piece.index == gallery.GRID else f"-{piece.index + 1}"
+    data = await app.files.load(piece.digest)
+    return Image(
+        data, f"falopitas-{job.id}{number}.png", alt=job.request.prompt, digest=piece.digest,
+        spoiler=job.shown == "spoiler",
+    )  # fmt: skip
+
+
+async def alone(job: Job, piece: Piece, app: App) -> Reply:
+    """One picture of a job by itself, as it is."""
+    return Reply(
+        prompt=job.request.prompt,
+        fields=facts(job, piece),
+        images=(await image(job, piece, app),),
+        buttons=single(job, piece),
+        tone=Tone.GOOD,
+        private=job.private,
+    )
+
+
+def facts(job: Job, piece: Piece | None = None) -> tuple[tuple[str, str], ...]:
+    """What every result shows: model, seed, size, cost, seconds; of one picture, its own seed and cost."""
+    language, request = job.language, job.request
+    charged = job.price * (job.arrived if piece is None else 1) // request.count
+    return (
+        (say(language, "fact.model"), request.model),
+        (say(language, "fact.seed"), details.seeds(job) if piece is None else str(piece.seed)),
+        (say(language, "fact.size"), f"{request.width}×{request.height}"),
+        (say(language, "drawing.cost"), cost(language, charged)),
+        (say(language, "fact.seconds"), duration(language, job.seconds)),
+    )
+
+
+# --- buttons
+
+
+def several(job: Job, pieces: tuple[Piece, ...]) -> tuple[tuple[Button, ...], ...]:
+    """U and V for each picture, then what is done with all of them."""
+    numbers = [piece.index for piece in pieces]
+    return (
+        tuple(Button(f"U{number + 1}", upscale.Upscale(job.id, number)) for number in numbers),
+        tuple(Button(f"V{number + 1}", vary.Vary(job.id, number)) for number in numbers),
+        common(job),
+    )
+
+
+def single(job: Job, piece: Piece) -> tuple[tuple[Button, ...], ...]:
+    """The buttons of one picture. Of an enlarged one, variations begin with what it was enlarged from."""
+    language, spot = job.language, (job.id, piece.index)
+    enlarged = job.request.enlarge > 1
+    if enlarged and job.parent is not None:
+        spot = (job.parent, job.parent_index or 0)
+    make = [Button(say(language, "button.upscale"), upscale.Upscale(*spot))] if not enlarged else []
+    first = (
+        *make,
+        Button(say(language, "button.subtle"), vary.Vary(*spot, strong=False)),
+        Button(say(language, "button.strong"), vary.Vary(*spot, strong=True)),
+        Button(say(language, "button.original"), original.Original(job.id, piece.index)),
+    )
+    return (first, common(job))
+
+
+def common(job: Job) -> tuple[Button, ...]:
+    """Again, remix, details, star, delete."""
+    language = job.language
+    return (
+        Button(f"🔄 {say(language, 'button.again')}", again.Again(_drawn(job))),
+        remix.button(job, language),
+        Button(f"🔎 {say(language, 'button.details')}", details.Details(job.id)),
+        Button(f"⭐ {say(language, 'button.star')}", star.Star(job.id)),
+        Button(f"🗑️ {say(language, 'button.delete')}", delete.Delete(job.id), style="danger"),
+    )
+
+
+def _drawn(job: Job) -> int:
+    """The job that was drawn: an enlarged picture is drawn again as what it was enlarged from."""
+    return job.parent if job.request.enlarge > 1 and job.parent is not None else job.id

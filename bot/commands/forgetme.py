@@ -1,0 +1,36 @@
+"""Nothing of me is left: jobs, pictures, names, links, settings, refusals."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+from bot.app import App
+from bot.backups import renew
+from bot.commands.common import meet
+from bot.dispatch import surely
+from bot.talk import Button, Call, Reply
+from bot.texts import say
+from storage import forget
+
+
+@dataclass(frozen=True, slots=True)
+class ForgetMe:
+    """Forget me; without ``sure`` only ask."""
+
+    sure: bool = False
+
+
+async def answer(ask: ForgetMe, call: Call, app: App) -> AsyncIterator[Reply]:
+    """Ask once; then rows, log, files and older backups, in this order."""
+    account = await meet(call, app)
+    if not ask.sure:
+        yes = Button(say(call.language, "button.forget_sure"), ForgetMe(sure=True), style="danger")
+        yield Reply(say(call.language, "forgetme.sure"), buttons=((yes,),), private=True)
+        return
+    gone = await app.database.write(forget.forget, account.id, app.clock(), durable=True)
+    await surely(app.database.scrub)
+    await app.files.remove(gone.digests)
+    await renew(app)
+    app.dispatch.wake()
+    yield Reply(say(call.language, "forgetme.done", n=len(gone.jobs)), private=True)

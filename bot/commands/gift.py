@@ -1,0 +1,41 @@
+"""Give credits of mine to somebody here."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Annotated
+
+from bot.app import App
+from bot.commands.common import meet, scene_of
+from bot.commands.mod.common import meant, of_person, units
+from bot.options import Option
+from bot.talk import Call, Reply, Tone, platform
+from bot.texts import say
+from storage import allowances, sanctions
+from storage.database import Connection
+from storage.refusal import Refusal
+
+
+@dataclass(frozen=True, slots=True)
+class Gift:
+    """So many of my credits for a person, for good."""
+
+    person: Annotated[str, Option("person", ("persona",), word=True, names="person", longest=300)]
+    credits: Annotated[float, Option("credits", ("creditos", "créditos"), word=True, low=0.01, high=100_000)]
+
+
+async def answer(ask: Gift, call: Call, app: App) -> AsyncIterator[Reply]:
+    """Move them, once an event. Raises Refusal gift_self, gift_cap, over_…, frozen."""
+    me = await meet(call, app)
+    key = f"gift:{platform(call.place)}:{call.event}"
+
+    def give(tx: Connection) -> None:
+        if any(each.kind != "warn" for each in sanctions.of_account(tx, call.community, me.id, app.clock())):
+            raise Refusal("frozen", reason="")
+        taker = of_person(meant(tx, ask.person, call, me.id, app))
+        allowances.gift(tx, me.id, taker, scene_of(call), units(ask.credits), key, app.clock())
+
+    await app.database.write(give, durable=True)
+    text = say(call.language, "gift.done", units=units(ask.credits))
+    yield Reply(text, tone=Tone.GOOD, private=True)

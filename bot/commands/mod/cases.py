@@ -1,0 +1,156 @@
+"""Appeals and reports: what people ask moderators to look at, and what is decided.
+
+An approved request is drawn at the place in the queue that it had when it was refused; nobody gets a warning
+for having asked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Annotated
+
+from bot.app import App
+from bot.commands.common import JobId, find_seen, meet, short
+from bot.commands.mod.common import change, moderator
+from bot.options import Option
+from bot.talk import Button, Call, Reply, Tone
+from bot.texts import say
+from inference.request import price
+from storage import gallery, jobs, matters
+from storage.accounts import Account
+from storage.acts import Change
+from storage.allowances import Scene
+from storage.database import Connection
+from storage.jobs import NewJob
+from storage.matters import Matter, State
+from storage.refusal import Refusal
+
+SHOWN = 5
+"""Matters in one answer: a row of buttons each."""
+_WAYS: dict[str, State] = {
+    "approve": "approved", "keep": "approved", "uphold": "upheld", "remove": "removed",
+    "spoiler": "spoilered",
+}  # fmt: skip
+_OF = {"refusal": ("approve", "uphold"), "report": ("keep", "spoiler", "remove")}
+"""What may be decided of what."""
+MatterId = Annotated[int, Option(low=1, high=2**53)]
+
+
+@dataclass(frozen=True, slots=True)
+class Appeal:
+    """A second look at a refusal of mine."""
+
+    matter: MatterId
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """A moderator should look at this job."""
+
+    job: JobId
+
+
+@dataclass(frozen=True, slots=True)
+class Cases:
+    """What waits for a decision here."""
+
+
+@dataclass(frozen=True, slots=True)
+class Decide:
+    """Decide one: approve or uphold a refusal; keep, spoiler or remove what was reported."""
+
+    matter: MatterId
+    way: Annotated[str, Option(longest=10)] = ""
+
+
+async def appeal(ask: Appeal, call: Call, app: App) -> AsyncIterator[Reply]:
+    """Let moderators see it."""
+    account = await meet(call, app)
+    await app.database.write(matters.appeal, ask.matter, account.id, app.clock(), durable=True)
+    yield Reply(say(call.language, "appeal.sent"), tone=Tone.GOOD, private=True)
+
+
+async def report(ask: Report, call: Call, app: App) -> AsyncIterator[Reply]:
+    """Report what one may see; who reported is not kept."""
+    account = await meet(call, app)
+    job = await app.database.read(find_seen, account.id, ask.job)
+    scene = Scene(job.community, job.channel)
+    new = matters.New(job.account, scene, job.request, "", "", job.place, job.language)
+    await app.database.write(matters.report, new, job.id, app.clock(), durable=True)
+    yield Reply(say(call.language, "report.sent"), tone=Tone.GOOD, private=True)
+
+
+async def cases(ask: Cases, call: Call, app: App) -> AsyncIterator[Reply]:
+    """Every open matter here, with its buttons."""
+    await moderator(call, app)
+    found = await app.database.read(matters.opened, call.community, SHOWN)
+    lines = [f"{about(each, call.language)} “{short(each.request.prompt, 200)}”" for each in found]
+    yield Reply(
+        "" if found else say(call.language, "cases.none"), title=say(call.language, "cases.title"),
+        fields=tuple((str(each.id), line) for each, line in zip(found, lines, strict=True)),
+        buttons=tuple(buttons(each, call.language, f" {each.id}") for each in found), private=True,
+    )  # fmt: skip
+
+
+def about(matter: Matter, language: str) -> str:
+    """What it is about, in words."""
+    if matter.kind == "report":
+        return say(language, "report.card", job=matter.job or 0)
+    return say(language, "appeal.card", rule=matter.rule, matched=matter.matched)
+
+
+def buttons(matter: Matter, language: str, which: str = "") -> tuple[Button, ...]:
+    """The ways to decide it."""
+    return tuple(
+        Button(say(language, f"button.{way}") + which, Decide(matter.id, way)) for way in _OF[matter.kind]
+    )
+
+
+async def decide(ask: Decide, call: Call, app: App) -> AsyncIterator[Reply]:
+    """Decide it, once. An approved request is submitted first: if it cannot be, nothing is decided."""
+    who = await moderator(call, app)
+    matter = await app.database.read(_here, ask.matter, call, who)
+    if ask.way not in _OF[matter.kind]:
+        raise Refusal("bad_button")
+    if ask.way == "approve":
+        await app.dispatch.submit(_approved(matter, app))
+    unused: list[str] = []
+
+    def work(tx: Connection, who: Account) -> Change:
+        done = matters.decide(tx, matter.id, _WAYS[ask.way], who.id, app.clock())
+        if done.job is not None and ask.way == "remove":
+            unused.extend(gallery.delete(tx, done.job))
+        elif done.job is not None:
+            jobs.show_as(tx, done.job, "spoiler" if ask.way == "spoiler" else "")
+        return Change({"n": done.id, "way": ask.way}, subject=done.account)
+
+    await change(call, app, "decide", work)
+    await app.files.remove(unused)
+    text = say(call.language, "appeal.decided", what=say(call.language, f"button.{ask.way}"))
+    yield Reply(text, prompt=matter.request.prompt, tone=Tone.GOOD, private=True)
+
+
+def _here(tx: Connection, number: int, call: Call, who: Account) -> Matter:
+    """An open matter of this place. Raises Refusal no_matter, already_decided."""
+    matter = matters.get(tx, number)
+    if matter is None or matter.state == "offered":
+        raise Refusal("no_matter")
+    if not who.unlimited and matter.community != call.community:
+        raise Refusal("no_matter")
+    if matter.state != "open":
+        raise Refusal("already_decided")
+    return matter
+
+
+def _approved(matter: Matter, app: App) -> NewJob:
+    """The refused request at its old place."""
+    request, origin = matter.request, matter.origin
+    spec = app.catalog.get(request.model)
+    if spec is None:
+        raise Refusal("model_withdrawn", model=request.model)
+    return NewJob(
+        matter.account, f"matter:{matter.id}", request, price(request, spec), app.dispatch.seconds(request),
+        matter.place, matter.language, origin.parent, origin.picture, origin.private, sent=origin.sent,
+        scene=Scene(matter.community, matter.channel, origin.roles), turn=matter.turn,
+    )  # fmt: skip

@@ -1,0 +1,230 @@
+"""What all of ``/mod`` shares: who may, whom they mean, how a change is made, written down and confirmed."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal, TypeAlias
+
+from bot.app import App
+from bot.commands.common import LAST_JOB, meet
+from bot.options import Option, shown
+from bot.talk import Button, Call, Reply, Tone
+from bot.texts import moment, say
+from inference.request import UNITS
+from storage import accounts, acts, allowances, gate, jobs, policy
+from storage.accounts import Account
+from storage.acts import Act, Change
+from storage.allowances import Kind
+from storage.calendar import Moment
+from storage.database import Connection
+from storage.refusal import Refusal
+
+MOST = 1_000_000
+"""Credits that one command may name."""
+GENEROUS = 10
+"""How many times the operator's daily credits a moderator who is not the owner may allow or give a person."""
+Subject: TypeAlias = Annotated[
+    str, Option("who", ("quien", "quién"), word=True, names="subject", longest=300)
+]
+Person: TypeAlias = Annotated[str, Option("person", ("persona",), word=True, names="person", longest=300)]
+Amount: TypeAlias = Annotated[float, Option("credits", ("creditos", "créditos"), word=True, low=0, high=MOST)]
+Queued: TypeAlias = Annotated[int, Option("job", ("trabajo",), words=True, low=1, high=LAST_JOB)]
+
+
+async def moderator(call: Call, app: App) -> Account:
+    """Who asks, if they may moderate here now. Raises Refusal not_moderator for everybody else.
+
+    The owner may everywhere; others where their chat says so, and nobody else in the house itself.
+    """
+    account = await meet(call, app)
+    if not (account.unlimited or (call.entitled and call.community)):
+        raise Refusal("not_moderator")
+    if call.titles:
+        things = tuple(each for each in call.titles if is_thing(each[0]))
+        await app.database.write(gate.entitle, things)
+    return account
+
+
+def is_thing(name: str) -> bool:
+    """A role or a channel, whose names are kept; a person's is not."""
+    return not name.startswith("person:")
+
+
+# --- whom they mean
+
+
+@dataclass(frozen=True, slots=True)
+class Meant:
+    """What a subject names; ``account`` if it is a person."""
+
+    kind: Kind
+    key: str
+    account: int | None = None
+
+
+_WHO = re.compile(r"[a-z]{2,12}:[^\s#@]{1,200}")
+_EVERYBODY = frozenset(["everybody", "everyone", "all", "members", "todos", "todas", "todo", "miembros"])
+_POOL = frozenset(["pool", "community", "bote", "comunidad"])
+_ME = frozenset(["me", "yo", "mi", "mí"])
+_HERE = frozenset(["#here", "#aqui", "#aquí"])
+_ADMINS = frozenset(["@admin", "@admins", "@administrator", "@administradores"])
+
+
+def meant(tx: Connection, text: str, call: Call, me: int, app: App, *, look: bool = False) -> Meant:
+    """What ``text`` names: ``@me``, ``discord:5``, ``#12`` (who asked for job 12), ``@role``, ``#channel``,
+    ``everybody``, ``pool``. Without text the person whose message was answered. A stranger gets an account,
+    but not from who only wants to ``look``. Raises Refusal unknown_subject, no_job, missing_value.
+    """
+    word = text.strip() or call.about
+    folded = word.casefold()
+    if not word:
+        raise Refusal("missing_value", flag="who")
+    if folded.lstrip("@") in _ME:
+        return Meant("person", str(me), me)
+    if folded in _EVERYBODY:
+        return Meant("everybody", "")
+    if folded in _POOL:
+        return Meant("pool", "")
+    if folded in _HERE or folded.startswith("#"):
+        return _numbered(tx, word, call)
+    if _WHO.fullmatch(word):
+        return _person(tx, word, call, app, look)
+    return Meant("role", _role(tx, word, call))
+
+
+def _person(tx: Connection, who: str, call: Call, app: App, look: bool) -> Meant:
+    account = accounts.find(tx, who)
+    if account is None and look:
+        raise Refusal("unknown_subject", name=shown(who))
+    if account is None:
+        grant = app.config.daily_credits * UNITS
+        account = accounts.meet(tx, who, call.language, app.clock(), grant=grant).id
+    return Meant("person", str(account), account)
+
+
+def _numbered(tx: Connection, word: str, call: Call) -> Meant:
+    name = word[1:]
+    if word.casefold() in _HERE:
+        name = call.channel
+    if name.isdecimal() and len(name) < 16:
+        job = jobs.get(tx, int(name))
+        if job is None:
+            raise Refusal("no_job", job=int(name))
+        return Meant("person", str(job.account), job.account)
+    channel = _known(tx, name, call, "channel")
+    if not channel:
+        raise Refusal("unknown_subject", name=shown(word))
+    return Meant("channel", channel)
+
+
+def _role(tx: Connection, word: str, call: Call) -> str:
+    if word.casefold() in _ADMINS:
+        return "administrator"
+    role = _known(tx, word.removeprefix("@"), call, "role")
+    if not role:
+        raise Refusal("unknown_subject", name=shown(word))
+    return role
+
+
+def _known(tx: Connection, name: str, call: Call, kind: Literal["role", "channel"]) -> str:
+    """The role or channel of this name or id, of those that this community ever named; else nothing."""
+    here = set(call.roles) if kind == "role" else {call.channel}
+    things = here | {thing for thing, _ in call.titles} | allowances.things(tx, call.community, kind)
+    if name in things:
+        return name
+    by_name = {gate.titled(tx, each).casefold(): each for each in things if each}
+    by_name |= {title.casefold(): thing for thing, title in call.titles}
+    return by_name.get(name.casefold(), "")
+
+
+def named(word: str, reason: str, call: Call) -> tuple[str, str]:
+    """Who and why: in an answer to somebody's message all words may be the reason."""
+    if call.about and not (_WHO.fullmatch(word) or word.startswith(("#", "@"))):
+        return call.about, f"{word} {reason}".strip()
+    return word, reason
+
+
+def of_person(found: Meant) -> int:
+    """The account of a subject that must be a person. Raises Refusal person_needed."""
+    if found.account is None:
+        raise Refusal("person_needed")
+    return found.account
+
+
+def called(tx: Connection, kind: str, key: str, language: str) -> str:
+    """A subject in words."""
+    if kind == "person":
+        return person(tx, int(key))
+    if kind in ("everybody", "pool"):
+        return say(language, f"mod.{kind}")
+    return ("@" if kind == "role" else "#") + gate.titled(tx, key)
+
+
+def person(tx: Connection, account: int) -> str:
+    """A person as moderators see them: where they are known, else their number alone."""
+    return ", ".join(accounts.who_of(tx, account)[:3]) or f"({account})"
+
+
+# --- changing something
+
+
+Work: TypeAlias = Callable[[Connection, Account], Change]
+
+
+async def change(call: Call, app: App, what: str, work: Work) -> Act:
+    """Do ``work`` and write it down, once an event; the same event again is answered with what it did."""
+    who = await moderator(call, app)
+    key = f"{call.place.partition(':')[0]}:{call.event}"
+
+    def act(tx: Connection, now: float) -> Act:
+        known = acts.by_key(tx, key)
+        return known or acts.record(tx, call.community, who.id, what, work(tx, who), key, now)
+
+    return await app.database.write(act, app.clock(), durable=True)
+
+
+async def confirmed(act: Act, call: Call, app: App, *, fields: tuple[tuple[str, str], ...] = ()) -> Reply:
+    """What changed, in words, with the way back."""
+    from bot.commands.mod.log import Undo
+
+    undo = Button(say(call.language, "button.undo"), Undo(act.id)) if act.back else None
+    return Reply(
+        await app.database.read(sentence, act, call.language),
+        fields=fields,
+        buttons=((undo,),) if undo else (),
+        tone=Tone.GOOD,
+        private=True,
+    )
+
+
+def sentence(tx: Connection, act: Act, language: str) -> str:
+    """What an act did, as a sentence."""
+    zone = policy.counts(tx, act.community).zone or "UTC"
+    facts: dict[str, Any] = {**act.facts, "who": person(tx, act.subject) if act.subject else ""}
+    kind, key = facts.pop("subject", None) or ("", "")
+    if kind:
+        facts["who"] = called(tx, kind, key, language)
+    if facts.get("period"):
+        facts["period"] = say(language, f"mod.period.{facts['period']}")
+    if facts.get("until"):
+        facts["until"] = moment(language, Moment(facts["until"], zone))
+    return say(language, f"mod.did.{act.what}", **facts)
+
+
+def units(credits_: float) -> int:
+    """Credits as ledger units."""
+    return round(credits_ * UNITS)
+
+
+def check_generous(wanted: int, who: Account, app: App) -> None:
+    """Refuse more for a person than a moderator may give; the owner may."""
+    most = GENEROUS * app.config.daily_credits * UNITS
+    if wanted > most and not who.unlimited:
+        raise Refusal("too_generous", limit=most)
+
+
+def credits_line(language: str, units_: int) -> str:
+    """Units in words."""
+    return say(language, "drawing.credits", n=round(units_ / UNITS, 2))

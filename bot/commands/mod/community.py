@@ -1,0 +1,142 @@
+"""``/mod community``: language, time zone, hours, open channels, who may ask, what is shown and kept."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from bot.app import App
+from bot.commands import choose
+from bot.commands.mod.common import change, confirmed, meant, moderator, units
+from bot.commands.mod.limits import Lift, rewrite, shown
+from bot.options import CHOICES, Option, nearest
+from bot.talk import Call, Reply, lane
+from bot.texts import LANGUAGES, say
+from storage import policy
+from storage.accounts import Account
+from storage.acts import Change
+from storage.calendar import Hours, Tariff, read_hours, write_hours, zones
+from storage.database import Connection
+from storage.refusal import Refusal
+
+NAMES = ("language", "zone", "hours", "only", "who", "nsfw", "retention", "gifts", "desk")
+"""What of a policy is shown here."""
+
+
+@dataclass(frozen=True, slots=True)
+class Community:
+    """How this community is, or how it is from now on; ``lift`` names a part to take back, or ``all``."""
+
+    language: Annotated[str | None, Option("language", ("idioma",), choices="languages")] = None
+    zone: Annotated[str | None, Option("zone", ("zona",), rest=True, longest=100)] = None
+    free: Annotated[str | None, Option("free", ("gratis", "libre"), rest=True, longest=100)] = None
+    half: Annotated[str | None, Option("half", ("mitad",), rest=True, longest=100)] = None
+    closed: Annotated[str | None, Option("closed", ("cerrado",), rest=True, longest=100)] = None
+    only: Annotated[
+        str | None, Option("only", ("solo", "sólo"), names="channel", rest=True, longest=1_000)
+    ] = None
+    who: Annotated[str | None, Option("who", ("quien", "quién"), names="role", rest=True, longest=1_000)] = (
+        None
+    )
+    nsfw: Annotated[str | None, Option("nsfw", choices="nsfw")] = None
+    channel: Annotated[str, Option("channel", ("canal",), names="channel", longest=300)] = ""
+    retention: Annotated[int | None, Option("retention", ("guardar",), low=0, high=36_500)] = None
+    gifts: Annotated[float | None, Option("gifts", ("regalos",), low=0, high=100_000)] = None
+    desk: Annotated[bool, Option("desk", ("mesa",))] = False
+    lift: Lift = None
+
+
+async def answer(ask: Community, call: Call, app: App) -> AsyncIterator[Reply]:
+    """Show how it is, or change it."""
+    await moderator(call, app)
+    said = _said(ask, call)
+
+    def work(tx: Connection, who: Account) -> Change:
+        wanted = dict(said)
+        if ask.only is not None:
+            wanted["only"] = tuple(
+                meant(tx, f"#{each}", call, who.id, app).key for each in _names(ask.only, "#")
+            )
+        if ask.who is not None:
+            wanted["who"] = tuple(
+                meant(tx, f"@{each}", call, who.id, app).key for each in _names(ask.who, "@")
+            )
+        hours = _hours(ask, policy.said(tx, call.community).hours or ())
+        wanted |= {"hours": hours} if hours is not None else {}
+        channel = meant(tx, f"#{ask.channel.lstrip('#')}", call, who.id, app).key if ask.channel else ""
+        return rewrite(tx, call.community, channel, wanted, ask.lift, NAMES)
+
+    if any((said, ask.only, ask.who, ask.free, ask.half, ask.closed, ask.lift)):
+        done = await change(call, app, "community", work)
+        yield await confirmed(done, call, app, fields=await app.database.read(_shown, call))
+        return
+    fields = await app.database.read(_shown, call)
+    yield Reply(
+        say(call.language, "mod.community.text"), title=say(call.language, "mod.community.title"),
+        fields=fields, private=True,
+    )  # fmt: skip
+
+
+def _said(ask: Community, call: Call) -> dict[str, Any]:
+    said = {
+        "language": ask.language and choose.one_of("language", ask.language, LANGUAGES),
+        "zone": ask.zone and zone(ask.zone),
+        "nsfw": ask.nsfw and _choice(ask.nsfw),
+        "retention": ask.retention,
+        "gifts": None if ask.gifts is None else units(ask.gifts),
+        "desk": lane(call.place) if ask.desk else None,
+    }
+    return {name: value for name, value in said.items() if value is not None}
+
+
+def zone(text: str) -> str:
+    """The time zone that was meant: its name, or its city. Raises Refusal unknown_zone."""
+    known = zones()
+    name = text.strip().casefold()
+    found = known.get(name) or known.get(name.replace(" ", "_"))
+    if found is None:
+        raise Refusal("unknown_zone", name=text[:60], near=known.get(nearest(name, known), "UTC"))
+    return found
+
+
+def _choice(text: str) -> str:
+    if text.casefold() not in CHOICES["nsfw"]:
+        raise Refusal("bad_choice", flag="nsfw", value=text[:40], known=", ".join(CHOICES["nsfw"]))
+    return text.casefold()
+
+
+def _names(text: str, mark: str) -> list[str]:
+    return [each.lstrip(mark) for each in text.replace(",", " ").split()]
+
+
+def _hours(ask: Community, before: tuple[Hours, ...]) -> tuple[Hours, ...] | None:
+    """The hours of the day with those of a tariff that was said in place of what it had."""
+    said: dict[Tariff, str | None] = {"free": ask.free, "half": ask.half, "closed": ask.closed}
+    if not any(said.values()):
+        return None
+    kept = tuple(each for each in before if not said[each.tariff])
+    return kept + tuple(
+        read_hours(part, tariff)
+        for tariff, text in said.items()
+        if text
+        for part in text.replace(",", " ").split()
+    )
+
+
+def _shown(tx: Connection, call: Call) -> tuple[tuple[str, str], ...]:
+    counts, language = policy.counts(tx, call.community), call.language
+    hours = tuple(
+        (say(language, f"mod.tariff.{each.tariff}"), write_hours(each)) for each in counts.hours or ()
+    )
+    gifts = policy.GIFTS if counts.gifts is None else counts.gifts
+    lines = shown(tx, call, "", tuple(each for each in NAMES if each not in ("hours", "gifts", "desk")))
+    desk = say(
+        language,
+        "mod.here" if counts.desk == lane(call.place) else "mod.elsewhere" if counts.desk else "mod.nowhere",
+    )
+    return (
+        *lines, *hours,
+        (say(language, "mod.policy.gifts"), say(language, "mod.gifts_a_day", units=gifts)),
+        (say(language, "mod.policy.desk"), desk),
+    )  # fmt: skip

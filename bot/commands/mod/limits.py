@@ -1,0 +1,144 @@
+"""``/mod limits``: how much may be asked for at once, here or in one channel."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import msgspec
+
+from bot.app import App
+from bot.commands import choose
+from bot.commands.mod.common import change, confirmed, meant, moderator
+from bot.options import Option
+from bot.talk import Call, Reply
+from bot.texts import number, say
+from inference.request import MAX_COUNT, MAX_SIDE, MAX_STEPS
+from storage import acts, gate, policy
+from storage.accounts import Account
+from storage.acts import Change
+from storage.database import Connection
+from storage.refusal import Refusal
+
+NAMES = ("steps", "side", "count", "at_once", "burst", "models", "weights")
+"""What of a policy is a limit."""
+Lift = Annotated[str | None, Option("lift", ("quitar",), longest=60)]
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """The limits here, or what they are from now on; ``lift`` names one to take away, or ``all``."""
+
+    channel: Annotated[str, Option("channel", ("canal",), names="channel", longest=300)] = ""
+    steps: Annotated[int | None, Option("steps", ("pasos",), low=1, high=MAX_STEPS)] = None
+    side: Annotated[int | None, Option("side", ("lado",), low=16, high=MAX_SIDE)] = None
+    count: Annotated[int | None, Option("n", ("count", "cantidad"), low=1, high=MAX_COUNT)] = None
+    at_once: Annotated[int | None, Option("at-once", ("ala-vez", "a-la-vez"), low=1, high=1_000)] = None
+    burst: Annotated[int | None, Option("minute", ("minuto",), low=1, high=1_000)] = None
+    models: Annotated[str | None, Option("models", ("modelos",), rest=True, longest=300)] = None
+    role: Annotated[str | None, Option("role", ("rol",), names="role", longest=300)] = None
+    weight: Annotated[float | None, Option("weight", ("peso",), low=0.1, high=100)] = None
+    lift: Lift = None
+
+
+async def answer(ask: Limits, call: Call, app: App) -> AsyncIterator[Reply]:
+    """Show the limits, or change some."""
+    me = await moderator(call, app)
+    said = {
+        "steps": ask.steps, "side": ask.side, "count": ask.count, "at_once": ask.at_once, "burst": ask.burst,
+        "models": _models(ask.models, app),
+    }  # fmt: skip
+    wanted: dict[str, Any] = {name: value for name, value in said.items() if value is not None}
+    if (ask.role is None) != (ask.weight is None):
+        raise Refusal("role_and_weight")
+
+    def channel(tx: Connection, account: int) -> str:
+        return meant(tx, _hashed(ask.channel), call, account, app).key if ask.channel else ""
+
+    def work(tx: Connection, who: Account) -> Change:
+        if ask.role is not None and ask.weight is not None:
+            role = meant(tx, _at(ask.role), call, who.id, app).key
+            before = policy.counts(tx, call.community).weights or {}
+            wanted["weights"] = {**before, role: ask.weight}
+        return rewrite(tx, call.community, channel(tx, who.id), wanted, ask.lift, NAMES)
+
+    if wanted or ask.lift or ask.role:
+        done = await change(call, app, "limits", work)
+        place = done.back[0][2]
+        yield await confirmed(done, call, app, fields=await app.database.read(shown, call, place, NAMES))
+        return
+    place = await app.database.read(channel, me.id)
+    fields = await app.database.read(shown, call, place, NAMES)
+    yield Reply(
+        say(call.language, "mod.limits.text" if fields else "mod.limits.none"),
+        title=say(call.language, "mod.limits.title"),
+        fields=fields,
+        private=True,
+    )
+
+
+def _hashed(name: str) -> str:
+    return name if name.startswith("#") else f"#{name}"
+
+
+def _at(name: str) -> str:
+    return name if name.startswith("@") else f"@{name}"
+
+
+def _models(text: str | None, app: App) -> tuple[str, ...] | None:
+    if text is None:
+        return None
+    return tuple(choose.model(app, each, None).name for each in text.replace(",", " ").split())
+
+
+def rewrite(
+    tx: Connection, community: str, channel: str, wanted: Mapping[str, Any], lift: str | None,
+    names: tuple[str, ...],
+) -> Change:  # fmt: skip
+    """Change a policy: what is ``wanted``, and nothing more of what ``lift`` names."""
+    back = acts.policy_back(tx, community, channel)
+    lifted = _lifted(lift, names)
+    after = msgspec.structs.replace(policy.said(tx, community, channel), **lifted, **wanted)
+    policy.save(tx, community, channel, after)
+    where = {"subject": ["channel", channel]} if channel else {"subject": ["pool", ""]}
+    return Change(where, [back])
+
+
+def _lifted(lift: str | None, names: tuple[str, ...]) -> dict[str, None]:
+    if lift is None:
+        return {}
+    word = lift.casefold().replace("-", "_")
+    flags = {"n": "count", "minute": "burst", "minuto": "burst", "weight": "weights", "peso": "weights"}
+    name = flags.get(word, word)
+    if name in ("all", "todo", "todos"):
+        return dict.fromkeys(names)
+    if name not in names:
+        raise Refusal("bad_choice", flag="lift", value=lift[:40], known=", ".join((*names, "all")))
+    return {name: None}
+
+
+def shown(tx: Connection, call: Call, channel: str, names: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
+    """What counts there of the named parts of a policy, in words."""
+    counts = policy.counts(tx, call.community, channel)
+    found = [(name, getattr(counts, name)) for name in names]
+    return tuple(
+        (say(call.language, f"mod.policy.{name}"), text)
+        for name, value in found
+        if value not in (None, (), {}) and (text := written(tx, name, value, call.language))
+    )
+
+
+def written(tx: Connection, name: str, value: Any, language: str) -> str:
+    """One part of a policy in words."""
+    match value:
+        case dict():
+            return ", ".join(f"@{gate.titled(tx, role)} × {number(language, w)}" for role, w in value.items())
+        case tuple() if name in ("only", "who"):
+            mark = "#" if name == "only" else "@"
+            return ", ".join(mark + gate.titled(tx, str(each)) for each in value)
+        case tuple():
+            return ", ".join(map(str, value))
+        case int():
+            return number(language, value)
+    return str(value)

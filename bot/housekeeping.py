@@ -1,0 +1,184 @@
+"""What happens by the clock: refills, retention, checkpoints, leftovers, the audit of the ledger."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from functools import partial
+
+from bot import backups
+from bot.app import App
+from bot.commands.mod.cases import about, buttons
+from bot.home import Home
+from bot.talk import Gone, Later, Reply, Tone, Unsure
+from bot.texts import say
+from inference.request import UNITS
+from storage import gallery, inbox, ledger, matters, policy
+from storage.matters import Matter
+from storage.refusal import Refusal
+
+log = logging.getLogger(__name__)
+
+DAY = 86_400.0
+SEEN = 2 * DAY
+"""Seconds for which an answered event is remembered: chats send one again within a day."""
+LEFTOVER = 3_600.0
+"""Seconds after which a file without a row is nobody's."""
+CRASH = 2.0
+"""The same at the start of a bot: what is older was left by the one before."""
+
+
+@dataclass(frozen=True, slots=True)
+class Chore:
+    """Something done every ``seconds``."""
+
+    name: str
+    work: Callable[[App], Awaitable[None]]
+    seconds: float
+
+
+async def refill(app: App) -> None:
+    """Everybody's balance up to the daily credits, once a UTC day."""
+    units = app.config.daily_credits * UNITS
+    count = await app.database.write(ledger.refill, app.clock(), daily=units, durable=True)
+    if count:
+        log.info("refilled", extra={"action": "refilled", "accounts": count})
+
+
+async def expire(app: App) -> None:
+    """Pictures that nobody starred, older than the operator keeps them."""
+    if not app.config.retention_days:
+        return
+    before = app.clock() - app.config.retention_days * DAY
+    gone = await app.database.write(gallery.expire, before, durable=True)
+    if gone:
+        await app.files.remove(gone)
+        log.info("expired", extra={"action": "expired", "files": len(gone)})
+
+
+async def checkpoint(app: App) -> None:
+    """The write-ahead log back into the database."""
+    await app.database.checkpoint()
+
+
+async def sweep(app: App, age: float = LEFTOVER) -> None:
+    """Files without a row and half-written ones, older than ``age`` seconds."""
+    old = app.clock() - age
+    count = await app.files.sweep(await app.database.read(gallery.digests), old)
+    if count:
+        log.info("swept", extra={"action": "swept", "files": count})
+
+
+async def uploads(app: App) -> None:
+    """What people sent and no job needs any more."""
+    gone = await app.database.write(gallery.expire_uploads, app.clock() - SEEN, durable=True)
+    await app.files.remove(gone)
+    await app.sent.uploads.sweep(set(), app.clock() - LEFTOVER)
+
+
+async def forget(app: App) -> None:
+    """Events that no chat will send again, and refusals that nobody appealed."""
+    await app.database.write(inbox.forget, app.clock() - SEEN)
+    await app.database.write(matters.expire, app.clock())
+
+
+async def audit(app: App) -> None:
+    """Is the file whole, and does every balance equal the sum of its entries?"""
+    try:
+        await app.database.examine()
+    except Refusal as refusal:
+        log.error("unsound", extra={"action": "unsound", "code": refusal.code, "what": str(refusal.values)})
+
+
+async def cases(app: App) -> None:
+    """Cards for moderators, and their answers for whoever asked; what cannot be shown now comes later."""
+    for matter in await app.database.read(matters.untold, 20):
+        policies = await app.database.read(policy.counts, matter.community)
+        if matter.state == "open":
+            card = await _posted(
+                app, policies.desk or "", _card(matter, policies.language or matter.language)
+            )
+            if card:
+                await app.database.write(matters.shown, matter.id, card)
+        elif matter.state != "upheld" or await _posted(app, matter.place, _upheld(matter)):
+            await app.database.write(matters.told, matter.id)
+
+
+async def _posted(app: App, place: str, reply: Reply) -> str:
+    """Where it was said now, or would have been; nothing if it is to be said later."""
+    if not place:
+        return ""  # they see it in /mod cases
+    try:
+        return await app.outbox.post(place, reply)
+    except Later:
+        return ""
+    except (Gone, Unsure):  # nowhere to say it, or said perhaps: never twice
+        return place
+
+
+def _card(matter: Matter, language: str) -> Reply:
+    ways = (buttons(matter, language),)
+    return Reply(about(matter, language), prompt=matter.request.prompt, buttons=ways)
+
+
+def _upheld(matter: Matter) -> Reply:
+    text = say(matter.language, "appeal.upheld")
+    return Reply(text, prompt=matter.request.prompt, tone=Tone.REFUSED, private=True)
+
+
+async def backup(app: App) -> None:
+    """A proved copy of the database a day, beside it."""
+    newest = backups.all_in(Home(app.config.data_dir).backups)[-1:]
+    if not newest or newest[0].name < backups.name_at(app.clock() - DAY + 3_600.0):
+        await backups.make(app)
+
+
+CHORES: tuple[Chore, ...] = (
+    Chore("refill", refill, 300.0),
+    Chore("expire", expire, 3_600.0),
+    Chore("checkpoint", checkpoint, 600.0),
+    Chore("sweep", sweep, 3_600.0),
+    Chore("uploads", uploads, 3_600.0),
+    Chore("forget", forget, 3_600.0),
+    Chore("audit", audit, DAY),
+    Chore("backup", backup, 3_600.0),
+    Chore("cases", cases, 5.0),
+)
+
+
+class Housekeeping:
+    """Runs the chores: all once at the start, then each at its interval."""
+
+    def __init__(self, app: App, chores: tuple[Chore, ...] = CHORES) -> None:
+        self._app = app
+        self._chores = chores
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        from apscheduler.schedulers.asyncio import AsyncIOScheduler
+
+        for chore in (Chore("crash", partial(sweep, age=CRASH), 0.0), *self._chores):
+            await self.do(chore)
+        scheduler = AsyncIOScheduler(timezone="UTC")
+        for chore in self._chores:
+            scheduler.add_job(
+                self.do, "interval", [chore], seconds=chore.seconds, id=chore.name,
+                coalesce=True, max_instances=1, misfire_grace_time=None,
+            )  # fmt: skip
+        scheduler.start()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            scheduler.shutdown(wait=False)
+
+    async def do(self, chore: Chore) -> None:
+        """One chore; a disk that refuses is for the next time, and so is a bug: the others go on."""
+        try:
+            await chore.work(self._app)
+        except Refusal as refusal:
+            log.warning("chore", extra={"action": "chore", "chore": chore.name, "code": refusal.code})
+        except Exception as error:  # every person's refill hangs on this loop
+            extra = {"action": "chore", "chore": chore.name, "error": type(error).__name__}
+            log.error("chore", exc_info=error, extra=extra)

@@ -1,0 +1,282 @@
+"""Deliveries that must arrive: paced per chat, in order, surviving a restart.
+
+Everything shown goes through ``show``: it is where a final picture and a late progress bar meet, and where
+the picture wins.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, TypeAlias, TypeVar
+
+from bot.dispatch import surely
+from bot.talk import Adapter, Gone, Later, Place, Reply, Unsure, lane, platform
+from storage import jobs, outbox
+from storage.database import Connection, Database
+from storage.jobs import Job
+from storage.outbox import Delivery
+from storage.refusal import Refusal
+
+log = logging.getLogger(__name__)
+
+Finished: TypeAlias = Callable[[Job], Awaitable[Reply]]
+"""What a finished job looks like in its person's language."""
+
+BATCH = 10_000
+"""Deliveries looked at in one round."""
+LOOK = 15.0
+"""Seconds after which the outbox looks by itself, should nobody have woken it."""
+ABSENT = 60.0
+"""Seconds until another try when the platform's adapter is not running."""
+TRIES = 12
+"""Broken or unsure tries of one delivery before it is given up (``Later`` does not count)."""
+REMEMBERED = 4_096
+"""Chats and messages of which is known when they were last used; of older ones nothing is worth knowing."""
+
+
+async def _nobody(job: Job) -> Reply:
+    raise LookupError(f"job {job.id} finished before the outbox ran")
+
+
+def backoff(tries: int) -> float:
+    """Seconds until the next try: 1, 2, 4 … at most 5 minutes."""
+    return min(300.0, 2.0 ** min(tries, 10))
+
+
+def _look(tx: Connection, delivery: Delivery, now: float) -> tuple[bool, Job | None]:
+    """Is it still owed and due, and what of its job?"""
+    return outbox.is_due(tx, delivery.id, now), jobs.get(tx, delivery.job)
+
+
+@dataclass(slots=True)
+class _Chat:
+    """Where deliveries come one after the other."""
+
+    task: asyncio.Task[None] | None = None
+    """What delivers there now."""
+    closed: float = 0.0
+    """Time before which nothing is delivered there: it put us off."""
+    free: float = 0.0
+    """Loop time before which its pace forbids another message."""
+
+    @property
+    def busy(self) -> bool:
+        return self.task is not None
+
+
+@dataclass(slots=True)
+class _Message:
+    """The one message of a job: who holds the lock may show it."""
+
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    over: bool = False
+    """Its last word was shown, or given up."""
+    place: Place = ""
+    """Where the job's row says that it is."""
+
+    @property
+    def busy(self) -> bool:
+        return self.lock.locked()
+
+
+Used = TypeVar("Used", _Chat, _Message)
+
+
+def _of(memory: OrderedDict[Any, Used], key: object, make: Callable[[], Used]) -> Used:
+    """What is known of ``key``; the oldest that nobody uses is forgotten for it."""
+    found = memory.get(key) or make()
+    memory[key] = found
+    memory.move_to_end(key)
+    if len(memory) > REMEMBERED:
+        old = next((old for old, known in memory.items() if not known.busy), key)
+        del memory[old]
+    return found
+
+
+class Outbox:
+    """The only sender of final pictures, before and after a restart."""
+
+    def __init__(self, database: Database, clock: Callable[[], float]) -> None:
+        self._database = database
+        self._clock = clock
+        self._adapters: Mapping[str, Adapter] = {}
+        self._finished: Finished = _nobody
+        self._due = asyncio.Event()
+        self._chats: OrderedDict[str, _Chat] = OrderedDict()
+        self._messages: OrderedDict[int, _Message] = OrderedDict()
+
+    def wake(self) -> None:
+        """There may be something due."""
+        self._due.set()
+
+    async def run(self, adapters: Mapping[str, Adapter], finished: Finished) -> None:
+        """Deliver what is due until cancelled; what is in flight then is not waited for."""
+        self._adapters, self._finished = adapters, finished
+        self._due.set()
+        try:
+            while True:
+                await self._rest()
+                self._due.clear()  # before looking: what comes meanwhile sets it again
+                await self._round()
+        finally:
+            for chat in self._chats.values():
+                if chat.task:
+                    chat.task.cancel()
+
+    async def _rest(self) -> None:
+        try:
+            async with asyncio.timeout(LOOK):
+                await self._due.wait()
+        except TimeoutError:
+            return
+
+    async def _round(self) -> None:
+        try:
+            due = await self._database.read(outbox.due, self._clock(), BATCH)
+        except Refusal as refusal:
+            log.warning("no deliveries", extra={"action": "disk", "code": refusal.code})
+            self._again(5.0)
+            return
+        chats: dict[str, list[Delivery]] = {}
+        for delivery in sorted(due, key=lambda delivery: delivery.id):
+            chats.setdefault(lane(delivery.place), []).append(delivery)
+        for name, deliveries in chats.items():
+            chat = self._chat(name)
+            if not chat.busy and chat.closed <= self._clock():
+                chat.task = asyncio.get_running_loop().create_task(self._deliver_all(chat, deliveries))
+                chat.task.add_done_callback(partial(self._after, chat))
+
+    def _chat(self, name: str) -> _Chat:
+        return _of(self._chats, name, _Chat)
+
+    def _message(self, job: int) -> _Message:
+        return _of(self._messages, job, _Message)
+
+    def _again(self, seconds: float) -> None:
+        asyncio.get_running_loop().call_later(seconds, self._due.set)
+
+    def _after(self, chat: _Chat, task: asyncio.Task[None]) -> None:
+        chat.task = None
+        if task.cancelled():
+            return
+        if task.exception() is None:
+            self._due.set()
+        else:
+            self._again(5.0)  # not even that it broke could be written: the row is as it was
+
+    # --- one delivery
+
+    async def _deliver_all(self, chat: _Chat, deliveries: Sequence[Delivery]) -> None:
+        """One after the other, until the chat is put off. One that breaks holds up none but itself."""
+        for delivery in deliveries:
+            try:
+                await self._deliver(delivery)
+            except Exception:
+                log.exception("delivery broke", extra={"action": "broke", "job": delivery.job})
+                await self._retry(delivery, "broken", alone=True)
+            if chat.closed > self._clock():
+                break
+
+    async def _deliver(self, delivery: Delivery) -> None:
+        async with self._message(delivery.job).lock:
+            due, job = await self._database.read(_look, delivery, self._clock())
+            adapter = self._adapters.get(platform(delivery.place))
+            if not due:  # the look that found it was older than its delivery: the row decides
+                return
+            if job is None:
+                await self._drop(delivery, "deleted")
+            elif adapter is None:
+                await self._put_off(delivery, ABSENT)
+            else:
+                await self._present(adapter, delivery, job, await self._finished(job))
+
+    async def _present(self, adapter: Adapter, delivery: Delivery, job: Job, reply: Reply) -> None:
+        try:
+            place = await self._paced(adapter, job.place, reply)
+        except Gone:  # the picture stays in the gallery
+            await self._drop(delivery, "gone")
+        except Later as later:
+            await self._put_off(delivery, later.seconds)
+        except Unsure as unsure:
+            if unsure.repeatable:
+                await self._retry(delivery, "unsure")
+            else:
+                await self._drop(delivery, "unsure")
+        else:
+            await self._over(outbox.delivered, delivery, place)
+            log.info("delivered", extra={"action": "delivered", "job": job.id})
+
+    async def _retry(self, delivery: Delivery, why: str, *, alone: bool = False) -> None:
+        """It failed: once more later, and the whole chat with it unless it is only this one that ails."""
+        if delivery.tries + 1 >= TRIES:
+            await self._drop(delivery, why)
+            return
+        pause = backoff(delivery.tries + 1)
+        if not alone:
+            self._chat(lane(delivery.place)).closed = self._clock() + pause
+        await self._later(delivery, pause, failed=True)
+
+    async def _put_off(self, delivery: Delivery, seconds: float) -> None:
+        """Its chat takes nothing now."""
+        self._chat(lane(delivery.place)).closed = self._clock() + seconds
+        await self._later(delivery, seconds, failed=False)
+
+    async def _later(self, delivery: Delivery, seconds: float, *, failed: bool) -> None:
+        due = self._clock() + seconds
+        await self._database.write(outbox.later, delivery.id, due, failed=failed)
+        self._again(seconds + 0.01)
+
+    async def _drop(self, delivery: Delivery, why: str) -> None:
+        await self._over(outbox.drop, delivery, why)
+        log.info("not delivered", extra={"action": "dropped", "job": delivery.job, "why": why})
+
+    async def _over(self, end: Callable[..., object], delivery: Delivery, outcome: str) -> None:
+        """Record it however long the disk refuses: what was shown is not shown again for that."""
+        self._message(delivery.job).over = True  # from now on progress of this job comes too late
+        await surely(partial(self._database.write, end, delivery.id, outcome, self._clock()))
+
+    # --- showing
+
+    async def _paced(self, adapter: Adapter, place: Place, reply: Reply) -> Place:
+        """Show when the chat's pace (``adapter.pace``: seconds between two messages) allows it."""
+        now, chat = asyncio.get_running_loop().time(), self._chat(lane(place))
+        start = max(now, chat.free)
+        chat.free = start + float(getattr(adapter, "pace", 0.0))
+        await asyncio.sleep(start - now)
+        return await adapter.show(place, reply)
+
+    async def post(self, place: Place, reply: Reply) -> Place:
+        """Say something that nobody asked for, such as a moderators' card. Raises Gone, Later, Unsure; Later,
+        too, while that chat's adapter is not running.
+        """
+        adapter = self._adapters.get(platform(place))
+        if adapter is None:
+            raise Later(ABSENT)
+        return await self._paced(adapter, place, reply)
+
+    async def show(self, adapter: Adapter, place: Place, reply: Reply) -> Place | None:
+        """Show a command's own reply; None if it was dropped for something newer or final.
+
+        A fleeting reply is dropped while the chat is busy; once the job's final reply was shown, nothing of
+        that job is shown over it. Where the job's message is goes into its row. Raises Gone, Later, Unsure.
+        """
+        if reply.fleeting and self._chat(lane(place)).free > asyncio.get_running_loop().time():
+            return None
+        if reply.job is None:
+            return await self._paced(adapter, place, reply)
+        message = self._message(reply.job)
+        if reply.fleeting and message.busy:
+            return None
+        async with message.lock:
+            if message.over:
+                return None
+            shown = await self._paced(adapter, place, reply)
+            if message.place != shown:
+                await self._database.write(jobs.set_place, reply.job, shown)
+                message.place = shown
+            return shown

@@ -1,0 +1,50 @@
+"""A real engine out of its parts: the one place in the inference process where they are chosen."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import torch
+
+from inference import device, models, wire
+from inference.aside import Beside
+from inference.engine import Engine
+from inference.known import Known
+from inference.loader import Loader
+from inference.models import Denoiser
+from inference.models.dtypes import choose_dtype
+from inference.press import Studio
+from inference.request import ModelSpec
+
+log = logging.getLogger(__name__)
+
+
+def _load(spec: ModelSpec, device: torch.device, home: Path | None) -> Denoiser:
+    """The model, in the number format that is faster here; what was measured is kept in ``home``."""
+    model = models.load(spec, device=device)
+    return choose_dtype(model, home) if home else model
+
+
+def build(
+    specs: tuple[ModelSpec, ...],
+    tell: Callable[[wire.ToBot], None],
+    wish: str = "auto",
+    home: Path | None = None,
+) -> Engine:
+    """An engine for ``specs`` on the device that ``wish`` names (``auto``: the best there is).
+
+    What it learns of this machine is kept in the folder ``home``.
+    """
+    chosen = device.choose(wish)
+    device.use_cores(chosen)
+    torch.set_grad_enabled(False)
+    load: Callable[[ModelSpec], Denoiser] = partial(_load, device=chosen, home=home)
+    where = device.describe(chosen)
+    aside = partial(Beside, device.CudaStreams(chosen)) if chosen.type == "cuda" else None
+    return Engine(
+        lambda changed: Loader(specs, load, changed), Studio(), tell, where, Known(home, where),
+        aside=aside, sweeps=True,
+    )  # fmt: skip

@@ -1,0 +1,1 @@
+"""What would happen if: the real scheduling code on a virtual clock, against how others share a machine."""

@@ -1,0 +1,1 @@
+"""Memory: accounts, ledger, jobs, gallery; knows no chats."""

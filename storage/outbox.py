@@ -1,0 +1,91 @@
+"""Finished jobs that somebody has yet to be shown. A row is made by settle or fail, in their transaction."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """One finished job to show at ``place`` (where the job is now), not before ``due`` (Unix s)."""
+
+    id: int
+    job: int
+    place: str
+    tries: int
+    due: float
+
+
+DUE_SQL = """
+    SELECT outbox.id, outbox.job, job.place, outbox.tries, outbox.due
+    FROM outbox JOIN job ON job.id = outbox.job
+    WHERE outbox.over IS NULL AND outbox.due <= ? ORDER BY outbox.due, outbox.id LIMIT ?
+"""
+
+
+def add(tx: sqlite3.Connection, job_id: int, now: float) -> None:
+    """Owe this job's delivery, due at once; a job is owed once."""
+    tx.execute("INSERT INTO outbox (job, due) VALUES (?, ?) ON CONFLICT (job) DO NOTHING", (job_id, now))
+
+
+def due(tx: sqlite3.Connection, now: float, limit: int) -> tuple[Delivery, ...]:
+    """At most ``limit`` deliveries whose time has come, the most overdue first."""
+    return tuple(Delivery(*row) for row in tx.execute(DUE_SQL, (now, limit)).fetchall())
+
+
+def is_due(tx: sqlite3.Connection, delivery_id: int, now: float) -> bool:
+    """Is this one still to be shown, and is it time? Whoever looked earlier may have seen it shown since."""
+    sql = "SELECT EXISTS (SELECT 1 FROM outbox WHERE id = ? AND over IS NULL AND due <= ?)"
+    (found,) = tx.execute(sql, (delivery_id, now)).fetchone()
+    return bool(found)
+
+
+def next_due(tx: sqlite3.Connection) -> float | None:
+    """When the next delivery is due (Unix s), or None if nothing is owed."""
+    (when,) = tx.execute("SELECT min(due) FROM outbox WHERE over IS NULL").fetchone()
+    return None if when is None else float(when)
+
+
+def delivered(tx: sqlite3.Connection, delivery_id: int, place: str, now: float) -> bool:
+    """It was shown at ``place``, and the job is there from now on; False if it was over already."""
+    row = tx.execute(
+        "UPDATE outbox SET over = ?, outcome = 'delivered' WHERE id = ? AND over IS NULL RETURNING job",
+        (now, delivery_id),
+    ).fetchone()
+    if row is not None:
+        tx.execute("UPDATE job SET place = ? WHERE id = ?", (place, row[0]))
+    return row is not None
+
+
+def later(tx: sqlite3.Connection, delivery_id: int, due: float, *, failed: bool = True) -> None:
+    """Try again at ``due`` (Unix s); only what ``failed`` counts as a try."""
+    tx.execute(
+        "UPDATE outbox SET tries = tries + ?, due = ? WHERE id = ? AND over IS NULL",
+        (int(failed), due, delivery_id),
+    )
+
+
+MISSED_SQL = """
+    SELECT outbox.job FROM outbox JOIN job ON job.id = outbox.job
+    WHERE outbox.outcome IN ('gone', 'unsure') AND job.account = ? AND job.status = 'done'
+    ORDER BY outbox.job DESC LIMIT 100
+"""
+
+
+def missed(tx: sqlite3.Connection, account_id: int) -> tuple[int, ...]:
+    """The newest jobs of an account whose pictures could not be shown, and of which nobody told it since."""
+    return tuple(job for (job,) in tx.execute(MISSED_SQL, (account_id,)).fetchall())
+
+
+def told(tx: sqlite3.Connection, jobs: Iterable[int]) -> None:
+    """Their person knows of these now."""
+    tx.executemany("UPDATE outbox SET outcome = 'told' WHERE job = ?", [(job,) for job in jobs])
+
+
+def drop(tx: sqlite3.Connection, delivery_id: int, why: str, now: float = 0.0) -> None:
+    """Give up, with a word for the log (``gone``, ``unsure``); the pictures stay in the gallery."""
+    tx.execute(
+        "UPDATE outbox SET over = ?, outcome = ? WHERE id = ? AND over IS NULL", (now, why, delivery_id)
+    )

@@ -1,0 +1,107 @@
+"""What a community decides beside allowances: who may ask for what, where and when.
+
+A community is a server or a group (``discord:guild``); '' is the house, whose policy stands under everybody
+else's. A channel's policy says only what differs there.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta, Struct
+
+from inference.request import MAX_COUNT, MAX_SIDE, MAX_STEPS, Name, Request
+from storage.calendar import Hours
+from storage.refusal import Refusal
+
+HOUSE = ""
+"""The community of everybody who is in none: private chats, the page, the terminal."""
+Word = Annotated[str, Meta(max_length=100)]
+GIFTS = 20_000
+"""Units a person may give away a day, and get, where nobody decided."""
+NSFW = ("withhold", "spoiler", "allow")
+"""What becomes of a finished picture that a safety check flags."""
+
+
+class Policy(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """None is "as it is above": a channel under its community, that under the house, that under nothing.
+
+    ``burst`` asks a minute, ``at_once`` unfinished jobs a person; ``side`` in pixels; ``only`` are the open
+    channels (empty: all); ``who`` the roles that may ask (empty: everybody); ``desk`` is the place of
+    moderators' cards; ``retention`` in days (0 keeps pictures); ``weights`` are shares of a busy machine.
+    """
+
+    language: Annotated[str, Meta(max_length=16)] | None = None
+    zone: Word | None = None
+    hours: tuple[Hours, ...] | None = None
+    steps: Annotated[int, Meta(ge=1, le=MAX_STEPS)] | None = None
+    side: Annotated[int, Meta(ge=16, le=MAX_SIDE)] | None = None
+    count: Annotated[int, Meta(ge=1, le=MAX_COUNT)] | None = None
+    at_once: Annotated[int, Meta(ge=1, le=1_000)] | None = None
+    burst: Annotated[int, Meta(ge=1, le=1_000)] | None = None
+    models: tuple[Name, ...] | None = None
+    only: tuple[Word, ...] | None = None
+    who: tuple[Word, ...] | None = None
+    nsfw: Annotated[str, Meta(pattern="^(withhold|spoiler|allow)$")] | None = None
+    retention: Annotated[int, Meta(ge=0, le=36_500)] | None = None
+    gifts: Annotated[int, Meta(ge=0, le=10**12)] | None = None
+    weights: dict[str, Annotated[float, Meta(gt=0.0, le=100.0)]] | None = None
+    desk: Annotated[str, Meta(max_length=300)] | None = None
+
+
+NOTHING = Policy()
+_policy = msgspec.json.Decoder(Policy)
+
+
+def said(tx: sqlite3.Connection, community: str, channel: str = "") -> Policy:
+    """What was decided for this community (or for one channel of it) itself."""
+    row = tx.execute(
+        "SELECT said FROM policy WHERE community = ? AND channel = ?", (community, channel)
+    ).fetchone()
+    return NOTHING if row is None else _policy.decode(row[0])
+
+
+def save(tx: sqlite3.Connection, community: str, channel: str, policy: Policy) -> None:
+    """Decide; nothing decided is no row."""
+    if policy == NOTHING:
+        tx.execute("DELETE FROM policy WHERE community = ? AND channel = ?", (community, channel))
+        return
+    tx.execute(
+        "INSERT INTO policy (community, channel, said) VALUES (?, ?, ?) "
+        "ON CONFLICT (community, channel) DO UPDATE SET said = excluded.said",
+        (community, channel, msgspec.json.encode(policy).decode()),
+    )
+
+
+def counts(tx: sqlite3.Connection, community: str, channel: str = "") -> Policy:
+    """What counts there: the channel's word over the community's over the house's."""
+    layers = dict.fromkeys([(community, channel), (community, ""), (HOUSE, "")])
+    policies = [said(tx, *layer) for layer in layers]
+    return Policy(**{
+        name: next((value for each in policies if (value := getattr(each, name)) is not None), None)
+        for name in Policy.__struct_fields__
+    })  # fmt: skip
+
+
+def channels(tx: sqlite3.Connection, community: str) -> tuple[tuple[str, Policy], ...]:
+    """The channels of a community that differ, and how."""
+    rows = tx.execute(
+        "SELECT channel, said FROM policy WHERE community = ? AND channel <> '' ORDER BY channel",
+        (community,),
+    ).fetchall()
+    return tuple((channel, _policy.decode(text)) for channel, text in rows)
+
+
+def check_request(policy: Policy, request: Request) -> None:
+    """Refuse what is more than may be asked for here: limit_steps, limit_side, limit_count, limit_model."""
+    if policy.steps is not None and request.steps > policy.steps:
+        raise Refusal("limit_steps", value=request.steps, limit=policy.steps)
+    side = 0 if request.enlarge > 1 else max(request.width, request.height)
+    if policy.side is not None and side > policy.side:
+        raise Refusal("limit_side", value=side, limit=policy.side)
+    if policy.count is not None and request.count > policy.count:
+        raise Refusal("limit_count", value=request.count, limit=policy.count)
+    if policy.models and request.model not in policy.models:
+        raise Refusal("limit_model", value=request.model, limit=", ".join(policy.models))

@@ -1,0 +1,162 @@
+"""C9, C10, C17, C18, C19, C23: neighbours, joining, finishing and parking in the running engine.
+
+``python -m tests.bench.lane [C18 …] [--rounds N] [--anyway]``. The model is *tiny34*, as in ``engine.py``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import itertools
+import statistics
+import sys
+import threading
+import time
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+
+from inference import pictures, wire
+from inference.arena import CELLS
+from inference.request import ModelSpec
+from tests.bench.engine import CHANNELS, DIM, SAMPLERS, bench_model, quiet, request
+from tests.bench.frame import Figure, main, spent
+from tests.inference.engines import Harness, Spy
+
+
+def _engine(spy: Spy) -> Harness:
+    driven = Harness([ModelSpec(name="tiny34")], lambda spec: spy)
+    driven.engine.start()
+    driven.drawn(request(0, steps=3))
+    return driven
+
+
+def c10(rounds: int) -> Figure:
+    """Latents against the diffusers pipeline, in company: the largest relative error of four samplers."""
+    from inference import samplers
+
+    model, pipeline = bench_model()
+    spy, worst = Spy(model), 0.0
+    driven = _engine(spy)
+    for name in SAMPLERS:
+        spy.latents.clear()
+        neighbour = driven.draw(request(9, steps=60, guidance=5.0, sampler="ddim"), watch=False)
+        driven.drawn(request(3, steps=12, guidance=7.5, sampler=name))
+        driven.wait(neighbour)
+        pipeline.scheduler = samplers.scheduler(name, model.scheduler_config, model.prediction)
+        theirs = pipeline(
+            "a red fox", guidance_scale=7.5, num_inference_steps=12, height=64, width=64,
+            generator=torch.Generator().manual_seed(3), output_type="latent",
+        ).images[0]  # fmt: skip
+        worst = max(worst, min(float((ours - theirs).norm() / theirs.norm()) for ours in spy.latents))
+    driven.engine.stop()
+    return Figure("C10 apart from diffusers, relative", worst, 1e-5, up=False)
+
+
+def c17(rounds: int) -> Figure:
+    """From the ask to the first step while rows are free, in steps: p99 of eight asks a round."""
+    spy = Spy(bench_model()[0])
+    driven = _engine(spy)
+    found: list[int] = []
+    driven.drawn(request(1, steps=5, sampler="euler"))
+    for number in range(8 * rounds):
+        company = driven.draw(request(number, steps=30, sampler="euler"), watch=False)
+        time.sleep(0.02)
+        before = len(spy.rows)
+        joined = driven.draw(request(100 + number, steps=5, sampler="euler"), watch=False)
+        driven.wait(joined, company)
+        rows = spy.rows[before:]
+        found.append(next((place for place, size in enumerate(rows) if size > 1), len(rows)))
+    driven.engine.stop()
+    value = sorted(found)[int(len(found) * 0.99)]
+    return Figure("C17 join while rows are free, steps", value, 2, up=False)
+
+
+def c18(rounds: int) -> Figure:
+    """p99 step interval over the median while pictures finish all the time."""
+    spy = Spy(bench_model()[0])
+    times: list[float] = []
+    spy.before = lambda cond: times.append(time.perf_counter())
+    driven = _engine(spy)
+    shares = []
+    for _ in range(rounds):
+        times.clear()
+        jobs = [
+            driven.draw(request(seed, steps=8 + 3 * seed, sampler="euler", guidance=5.0), watch=False)
+            for seed in range(12)
+        ]
+        driven.wait(*jobs)
+        gaps = sorted(after - before for before, after in itertools.pairwise(times[8:]))
+        shares.append(gaps[int(len(gaps) * 0.99)] / statistics.median(gaps))
+    driven.engine.stop()
+    return Figure("C18 step jitter while finishing", statistics.median(shares), 1.5, up=False)
+
+
+def c19(rounds: int) -> Figure:
+    """CPU time of encoding a 1024² PNG over Pillow's default; and how late an event loop is meanwhile."""
+    noise = np.random.default_rng(1).integers(0, 60, (1024, 1024, 3), dtype=np.uint8)
+    ramp = np.linspace(0, 190, 1024, dtype=np.uint8)[:, None, None]
+    pixels = np.ascontiguousarray(noise // 4 + ramp)
+
+    def default() -> None:
+        Image.fromarray(pixels).save(io.BytesIO(), "PNG")
+
+    pictures.png(pixels)
+    ratios = [spent(lambda: pictures.png(pixels)).cpu / spent(default).cpu for _ in range(rounds)]
+    late = asyncio.run(_late(lambda: pictures.png(pixels)))
+    return Figure(
+        "C19 PNG over Pillow's default", statistics.median(ratios), 0.2, up=False, more={"loop_late_ms": late}
+    )
+
+
+async def _late(encode: Callable[[], object]) -> float:
+    """Milliseconds, p99, by which a loop wakes too late while eight pictures are encoded in a thread."""
+    thread = threading.Thread(target=lambda: [encode() for _ in range(8)])
+    thread.start()
+    found: list[float] = []
+    while thread.is_alive() or len(found) < 50:
+        began = time.perf_counter()
+        await asyncio.sleep(0.001)
+        found.append(1e3 * (time.perf_counter() - began - 0.001))
+    return round(sorted(found)[int(len(found) * 0.99)], 2)
+
+
+def c23(rounds: int) -> Figure:
+    """Bytes of a parked picture over six latents and its embeddings; it has eight latents: every sampler's
+    history, and its noise."""
+    latent, words = CHANNELS * 8 * 8 * 4, 2 * 77 * DIM * 4
+    return Figure("C23 a parked picture", (CELLS * latent + words) / (6 * latent + words), 1.0, up=False)
+
+
+def c9(rounds: int) -> Figure:
+    """Pictures whose bits differ from themselves, alone or with any neighbours, in one row bucket."""
+    spy = Spy(bench_model()[0])
+    driven, different = _engine(spy), 0
+    for name in SAMPLERS:
+        kept = []
+        for seed in range(2):
+            spy.latents.clear()
+            jobs = [
+                driven.draw(request(50 + place, steps=6, sampler=name, prompt=f"cat {seed}"), watch=False)
+                for place in range(3)
+            ]
+            job = driven.draw(request(7, steps=6, sampler=name), watch=False)
+            driven.wait(job, *jobs)
+            kept.append(driven.wait(job)[0])
+        one, other = (each.pictures[0].data for each in kept if isinstance(each, wire.Drawn))
+        different += one != other
+    driven.engine.stop()
+    return Figure("C9 pictures changed by neighbours", different, 0, up=False)
+
+
+BENCHES: dict[str, Any] = {"C9": c9, "C10": c10, "C17": c17, "C18": c18, "C19": c19, "C23": c23}
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    warnings.filterwarnings("ignore")
+    quiet()
+    sys.exit(main(BENCHES))

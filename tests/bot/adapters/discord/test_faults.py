@@ -1,0 +1,191 @@
+"""Discord at its worst: errors, rate limits, silence. And how little we ask of it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bot.adapters.discord import files
+from bot.adapters.discord.pace import Pace
+from inference import wire
+from storage import jobs
+from storage.jobs import Status
+from tests.bot.adapters.discord.server import Server, labels, media, said, server
+from tests.bot.adapters.discord.test_late import order, over
+from tests.bot.adapters.discord.test_private import draw
+from tests.fakes.engine import FakeEngine, drawn
+
+
+async def drawing(house: Server, seconds: int) -> wire.Draw:
+    """An engine draws for so long and says how far it is twice a second."""
+    await house.engine.hello(credits=1)
+    (sent,) = await house.engine.wait_for(wire.Draw)
+    for half in range(2 * seconds):
+        progress = wire.Progress(job=sent.job, attempt=sent.attempt, done=half, total=2 * seconds)
+        await house.engine.say(progress)
+        await asyncio.sleep(0.005)
+        await house.env.advance_time(0.5)
+    return sent
+
+
+async def test_a_job_of_thirty_seconds_takes_at_most_eight_requests(tmp_path: Path) -> None:
+    async with server(tmp_path, engine=FakeEngine()) as house:
+        before = len(house.requests())
+        result = await order(house)
+        sent = await drawing(house, 30)
+        await house.engine.say(drawn(sent))
+        await house.pictures(result)
+        asked = house.requests()[before:]
+        assert 4 <= len(asked) <= 8, [f"{each.method} {each.path}" for each in asked]
+
+
+def test_progress_backs_off() -> None:
+    now = [0.0]
+    pace, shown = Pace(lambda: now[0]), []
+    pace.note(1)
+    while now[0] < 200:
+        now[0] += 0.5
+        if pace.ready(1):
+            pace.note(1)
+            shown.append(now[0])
+    assert shown == [5, 15, 35, 75, 115, 155, 195]
+
+
+@pytest.mark.parametrize("status", [500, 503])
+async def test_errors_of_discord_delay_a_result_and_never_double_it(tmp_path: Path, status: int) -> None:
+    async with server(tmp_path, engine=FakeEngine()) as house:
+        result = await order(house)
+        house.env.inject_error("PATCH", "/webhooks/*", status=status, times=3)
+        await draw(house)
+        await house.until(lambda: media(result.response) or _tick(house))
+        assert len(house.channel.history()) == 1
+        assert await over(house) == ["delivered"]
+
+
+def _tick(house: Server) -> bool:
+    house.app.outbox.wake()
+    house.env.backend.advance_clock(1)
+    return False
+
+
+async def test_a_rate_limit_is_waited_for_not_argued_with(tmp_path: Path) -> None:
+    async with server(tmp_path, engine=FakeEngine()) as house:
+        result = await order(house)
+        house.env.inject_error("PATCH", "/webhooks/*", status=429, times=1)
+        await draw(house)
+        await house.until(lambda: len(house.requests("PATCH", "/webhooks")) == 1)
+        for _ in range(20):
+            await asyncio.sleep(0.01)
+            _tick(house)
+        assert len(house.requests("PATCH", "/webhooks")) == 1, "not within a minute"
+        house.env.backend.advance_clock(60)
+        await house.until(lambda: media(result.response) or _tick(house))
+
+
+async def test_an_error_at_the_first_answer_costs_the_answer_not_the_pictures(tmp_path: Path) -> None:
+    async with server(tmp_path) as house:
+        house.env.inject_error("POST", "/interactions/*", status=500, times=1)
+        result = await house.join("ana").slash(house.channel, "imagine", prompt="a red fox")
+        await house.until_job(lambda job: job.status is Status.DONE)
+        await house.until(lambda: media(house.channel.last_message) or _tick(house))
+        assert result is not None
+
+
+@pytest.mark.parametrize("dead", [True, False])
+async def test_an_interaction_that_discord_gave_up_is_not_drawn_for(tmp_path: Path, dead: bool) -> None:
+    """It was long on its way, or our clock jumped: Discord knows which, and is asked first."""
+    async with server(tmp_path, engine=FakeEngine()) as house:
+        ana = house.join("ana")
+        await house.answer(await ana.slash(house.channel, "quota"))
+        clock = house.bot.adapter._clock
+        house.bot.adapter._clock = lambda: clock() + 4
+        if dead:
+            house.env.inject_error("POST", "/interactions/*", status=404, code=10_062, times=None)
+        result = await ana.slash(house.channel, "imagine", prompt="a red fox")
+        if dead:
+            await asyncio.sleep(0.2)
+            assert await house.app.database.read(jobs.get, 1) is None
+        else:
+            assert "Got it" in said(await house.answer(result))
+
+
+async def test_a_file_above_the_limit_comes_smaller_and_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with server(tmp_path) as house:
+        monkeypatch.setattr(files, "REQUEST", 200)
+        message = await house.imagine(n=4, prompt="a red fox")
+        (picture,) = message.attachments
+        assert picture.filename.endswith((".webp", ".jpg"))
+        assert picture.size <= 200
+        assert "Too large for Discord" in said(message)
+        assert "U1" in labels(message)
+
+
+async def test_a_place_that_takes_less_than_it_said_gets_less(tmp_path: Path) -> None:
+    async with server(tmp_path, engine=FakeEngine()) as house:
+        result = await order(house)
+        house.env.inject_error("PATCH", "/webhooks/*", status=413, code=40_005, times=1)
+        await draw(house)
+        await house.pictures(result)
+
+
+@pytest.mark.parametrize("waiting", [200])
+async def test_the_first_answer_is_there_within_300_ms_while_200_wait(tmp_path: Path, waiting: int) -> None:
+    async with server(tmp_path, engine=FakeEngine()) as house:
+        await crowd(house, waiting)
+        taken = []
+        for number in range(20):
+            person = house.join(f"late{number}")
+            before = time.perf_counter()
+            result = await person.slash(house.channel, "imagine", prompt=f"a fox {number}")
+            await house.answer(result)
+            taken.append(time.perf_counter() - before)
+        slowest = max(taken)
+        assert slowest <= 0.3 * _slowness(), f"{slowest:.3f} s"
+
+
+async def crowd(house: Server, waiting: int) -> None:
+    """So many jobs of other people wait."""
+    from inference.request import Request
+    from storage import accounts
+    from storage.jobs import NewJob
+
+    def fill(tx: Any) -> None:
+        for number in range(waiting):
+            account = accounts.meet(tx, f"test:{number}", "en", 0.0, grant=10_000)
+            request = Request(prompt="x", width=64, height=64, steps=4)
+            new = NewJob(account.id, f"k{number}", request, 1_000, 1.0, f"test:{number}", "en")
+            jobs.submit(tx, new, 0.0, limit=10)
+
+    await house.app.database.write(fill)
+
+
+def _slowness() -> float:
+    """How much slower this machine is at the moment than one with nothing else to do (at least 1)."""
+    before = time.perf_counter()
+    sum(number * number for number in range(200_000))
+    return max(1.0, (time.perf_counter() - before) / 0.012)
+
+
+async def test_presence_says_how_busy_the_house_is(tmp_path: Path) -> None:
+    async with server(tmp_path, engine=FakeEngine()) as house:
+        assert await house.bot.adapter._present("") == "/imagine"
+        await order(house)
+        await house.join("bea").slash(house.channel, "imagine", prompt="an owl")
+        await house.engine.hello(credits=1)
+        await house.engine.wait_for(wire.Draw)
+        assert await house.bot.adapter._present("") == "drawing for 1 person, 1 waiting"
+        activity = house.env.bot.guilds[0].me.activity
+        assert activity is None or "drawing" in str(activity)
+
+
+async def test_going_away_tells_discord_to_wait_and_takes_no_time(tmp_path: Path) -> None:
+    async with server(tmp_path) as house:
+        begun = time.perf_counter()
+        await house.bot.adapter.close()
+        assert time.perf_counter() - begun < 3

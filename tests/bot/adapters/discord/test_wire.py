@@ -1,0 +1,238 @@
+"""The real client over real sockets: sign-in, gateway, resume, a bad token, deliveries under faults."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+from discord.gateway import DiscordWebSocket
+from discord.http import Route
+
+from bot import converse, outbox
+from bot.adapters.discord.adapter import Discord
+from bot.adapters.discord.deliver import Delivery
+from bot.adapters.discord.place import Address
+from bot.adapters.discord.rest import Rest
+from bot.commands.finished import finished
+from bot.config import Discord as Section
+from bot.desk import Desk
+from bot.secret import Secret
+from inference.request import Request
+from storage import accounts
+from storage.jobs import NewJob
+from tests.fakes.discord import TOKEN, Drop, Wire, refuse, wire
+from tests.fakes.engine import DrawingEngine, FakeEngine
+from tests.fakes.room import CONFIG, Room, room
+
+
+@pytest.fixture(autouse=True)
+def official() -> Iterator[None]:
+    """The library keeps the root for the whole process: it is put back."""
+    before = Route.BASE, DiscordWebSocket.DEFAULT_GATEWAY
+    yield
+    Route.BASE, DiscordWebSocket.DEFAULT_GATEWAY = before
+
+
+@asynccontextmanager
+async def bot(
+    server: Wire, folder: Path, said: list[str], *, token: str = TOKEN, engine: FakeEngine | None = None
+) -> AsyncIterator[tuple[Room, Discord]]:
+    """A bot that talks to ``server``."""
+    config = replace(CONFIG, queue_limit=1_000, daily_credits=100_000)
+    async with room(folder, engine=engine or DrawingEngine(credits=16), config=config) as house:
+        section = Section(api_root=server.root, token=Secret(token))
+        adapter = Discord.enter(Desk(house.app), section, folder, house.app.clock, said.append)
+        house.app.dispatch.on_over = lambda _: house.app.outbox.wake()
+        parts = (
+            converse.serve(adapter, house.app),
+            house.app.outbox.run({adapter.name: adapter}, partial(finished, app=house.app)),
+        )
+        tasks = [asyncio.create_task(part) for part in parts]
+        try:
+            yield house, adapter
+        finally:
+            await adapter.close()
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def until(wanted: Callable[[], Any], seconds: float = 20.0) -> Any:
+    async with asyncio.timeout(seconds):
+        while not (found := wanted()):
+            await asyncio.sleep(0.01)
+    return found
+
+
+async def test_it_signs_in_declares_answers_delivers_and_resumes(tmp_path: Path) -> None:
+    said: list[str] = []
+    async with wire() as server, bot(server, tmp_path, said) as (_, adapter):
+        await until(adapter.client.is_ready)
+        assert next(each["name"] for each in server.commands) == "imagine"
+        first = await server.slash("imagine", prompt="a red fox", n=4)
+        await until(lambda: first.message and server.messages[first.message].files)
+        message = server.messages[first.message]
+        assert "`a red fox`" in message.text
+        assert list(message.files) == ["falopitas-1.png"]
+        await until(lambda: server.presence)
+        await server.hang_up()
+        await until(lambda: server.sessions == ["identify", "resume"])
+        second = await server.slash("quota")
+        await until(lambda: second.message and "Your credits" in server.messages[second.message].text)
+        assert server.violations == []
+        assert said == []
+
+
+async def test_what_happened_while_the_line_was_down_is_answered_after_the_resume(tmp_path: Path) -> None:
+    async with wire() as server, bot(server, tmp_path, []) as (_, adapter):
+        await until(adapter.client.is_ready)
+        await server.hang_up()
+        asked = await server.slash("quota")
+        await until(lambda: asked.message and "Your credits" in server.messages[asked.message].text)
+
+
+async def test_a_token_that_is_not_good_is_one_line_and_nothing_else_stops(tmp_path: Path) -> None:
+    said: list[str] = []
+    async with wire() as server, bot(server, tmp_path, said, token="wrong") as (house, adapter):
+        await until(lambda: said)
+        assert len(said) == 1
+        assert "DISCORD_TOKEN" in said[0]
+        replies = await house.ask("a red fox")
+        assert replies[0].job, "others are served"
+        await asyncio.sleep(0.2)
+        assert len(server.asked) == 1, "it is not tried again"
+        assert not adapter.client.is_ready()
+
+
+async def test_it_leaves_within_its_bound_and_says_nothing(tmp_path: Path) -> None:
+    async with wire() as server, bot(server, tmp_path, []) as (_, adapter):
+        await until(adapter.client.is_ready)
+        before = len(server.messages)
+        async with asyncio.timeout(5):
+            await adapter.close()
+        assert len(server.messages) == before
+
+
+async def test_a_discord_that_cannot_be_reached_is_one_line_and_is_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from bot.adapters.discord import client
+
+    monkeypatch.setattr(client, "AGAIN", (0.05, 0.1))
+    said: list[str] = []
+    down = True
+
+    def fault(method: str, path: str) -> None:
+        if down:
+            raise Drop(done=False)
+
+    async with wire(fault=fault) as server, bot(server, tmp_path, said) as (_, adapter):
+        await until(lambda: len(server.asked) > 2)
+        down = False
+        await until(adapter.client.is_ready)
+        assert len(said) == 1
+        asked = await server.slash("quota")
+        await until(lambda: asked.message)
+
+
+# --- R6: deliveries under faults
+
+
+async def deliver(server: Wire, house: Room, count: int, seed: int) -> None:
+    """So many finished jobs, each in a channel of its own, every third with a token that is old."""
+    order = random.Random(seed)
+
+    def meet(tx: Any) -> int:
+        return accounts.meet(tx, "discord:5", "en", 0.0, grant=10**9).id
+
+    account = await house.app.database.write(meet)
+    for number in range(count):
+        asked = server.interaction(20_000 + number, 5, age=16 * 60 if order.random() < 0.4 else 0.0)
+        address = Address(asked.channel, 5, asked.message, asked.id, asked.token)
+        request = Request(prompt="x", width=64, height=64, steps=1, count=1, seed=number)
+        new = NewJob(account, f"k{number}", request, 1, 0.1, address.place, "en")
+        await house.app.dispatch.submit(new)
+
+
+def faulty(seed: int, share: float) -> Callable[[str, str], None]:
+    """Lost before, lost after, 429, 5xx: each of them this often."""
+    order = random.Random(seed)
+
+    def fault(method: str, path: str) -> None:
+        if "/messages" not in path or method == "DELETE":
+            return
+        dice = order.random()
+        if dice < share:
+            raise Drop(done=False)
+        if dice < 2 * share:
+            raise Drop(done=True)
+        if dice < 2.5 * share:
+            refuse(429, retry_after=0.05)
+        if dice < 3 * share:
+            refuse(503)
+
+    return fault
+
+
+async def finals(server: Wire, count: int) -> list[int]:
+    """How many messages show the pictures of each job."""
+
+    def shown() -> list[int]:
+        found = [0] * count
+        for message in server.messages.values():
+            jobs = {each.split(":")[2] for each in message.custom_ids if each.split(":")[1] == "details"}
+            for job in jobs:
+                found[int(job) - 1] += bool(message.files)
+        return found
+
+    await until(lambda: all(shown()), 60 + count)
+    return shown()
+
+
+@pytest.fixture
+def soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(outbox, "backoff", lambda tries: 0.05)
+    monkeypatch.setattr("bot.adapters.discord.rest.PAUSE", 0.05)
+
+
+@pytest.mark.usefixtures("soon")
+@pytest.mark.parametrize(
+    "count", [24, pytest.param(1_000, marks=[pytest.mark.slow, pytest.mark.timeout(900)])]
+)
+async def test_r6_every_delivery_arrives_once_whatever_gets_lost(tmp_path: Path, count: int) -> None:
+    async with wire() as server, bot(server, tmp_path, []) as (house, adapter):
+        await until(adapter.client.is_ready)
+        server.fault = faulty(1, 0.06)
+        await deliver(server, house, count, 2)
+        assert await finals(server, count) == [1] * count
+        assert all(len(each.files) <= 1 for each in server.messages.values())
+        assert server.violations == []
+
+
+@pytest.mark.usefixtures("soon")
+async def test_r6_control_without_nonce_and_search_some_arrive_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    posted = Rest.post
+
+    async def nothing(self: Delivery, channel: int, message: Any) -> int:
+        return 0
+
+    async def careless(self: Rest, channel: int, message: Any, nonce: str) -> int:
+        return await posted(self, channel, message, f"{random.random()}"[:25])
+
+    monkeypatch.setattr(Delivery, "_found", nothing)
+    monkeypatch.setattr(Rest, "post", careless)
+    count = 16
+    async with wire() as server, bot(server, tmp_path, []) as (house, adapter):
+        await until(adapter.client.is_ready)
+        server.fault = faulty(1, 0.25)
+        await deliver(server, house, count, 2)
+        assert max(await finals(server, count)) > 1

@@ -1,0 +1,351 @@
+"""What moderators say, and what it does to what people may: real commands, storage and dispatcher."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from storage import ledger
+from storage.accounts import OWNER, find
+from storage.refusal import Refusal
+from tests.fakes.engine import FakeEngine
+from tests.fakes.town import ANA, BEN, MODERATOR, NOON, Town, town
+
+DAY = 86_400.0
+
+
+@pytest.fixture
+async def here(tmp_path: Path) -> AsyncIterator[Town]:
+    async with town(tmp_path) as made:
+        yield made
+        assert await made.app.database.read(ledger.audit) == ()
+
+
+@pytest.fixture
+async def still(tmp_path: Path) -> AsyncIterator[Town]:
+    """A town whose engine draws nothing by itself."""
+    async with town(tmp_path, engine=FakeEngine()) as made:
+        yield made
+        assert await made.app.database.read(ledger.audit) == ()
+
+
+async def refused(here: Town, who: str, text: str, **more: object) -> Refusal:
+    with pytest.raises(Refusal) as caught:
+        await here.say(who, text, **more)
+    return caught.value
+
+
+# --- the sentence of the issue: "members 20 a day, supporters 100, #art only, 4 at a time, nights free"
+
+
+async def test_a_community_is_set_up_with_five_lines(here: Town) -> None:
+    await here.mod("quota set members 20")
+    await here.mod("quota set @supporters 100")
+    await here.mod("community --only art --zone Buenos Aires")
+    await here.mod("limits --at-once 4")
+    said = await here.mod("community --free 22-8")
+    assert dict(said.fields)["Free"] == "22:00–08:00"
+    assert dict(said.fields)["Only in"] == "#art"
+    for _ in range(5):
+        await here.say(ANA, "a fox")
+    over = await refused(here, ANA, "a fox")
+    assert (over.code, over.values["left"], over.values["of"]) == ("over_everybody", 0, 20_000)
+    assert over.values["refills_at"].zone == "America/Buenos_Aires"  # type: ignore[attr-defined]
+    assert (await refused(here, BEN, "a fox", channel="test:chat")).code == "not_here"
+    for _ in range(6):
+        await here.say(BEN, "a fox", roles=("role:7",))
+    here.clock[0] = NOON + 13 * 3_600  # 23:00 there
+    (reply, *_) = await here.say(ANA, "a fox")
+    assert dict(reply.fields)["Cost"] == "0 credits"
+
+
+async def test_a_refusal_says_which_how_much_is_left_and_when_it_refills_in_local_time(here: Town) -> None:
+    from bot.converse import refused as sentence_of
+
+    await here.mod("community --zone Madrid")
+    await here.mod("quota set everybody 5 --per week")
+    await here.say(ANA, "a fox")
+    over = await refused(here, ANA, "a fox")
+    assert sentence_of("en", over).text.split("\n") == [
+        "This costs 4 credits; of the 5 that everybody has here you have 1 left.",
+        "New ones on 18 Jan 00:00 Madrid. Fewer pictures (--n 1) or steps cost less.",
+    ]
+    assert "Nuevos el 18 ene 00:00 Madrid" in sentence_of("es", over).text
+
+
+async def test_the_tightest_of_all_applies(here: Town) -> None:
+    await here.mod("quota set everybody 20")
+    await here.mod("quota set #art 12")
+    await here.mod("quota set pool 8")
+    await here.say(OWNER, "/mod quota set pool 16", community="")
+    await here.say(ANA, "a fox")
+    await here.say(BEN, "a fox")
+    assert (await refused(here, ANA, "a fox")).code == "over_pool"
+    await here.mod("quota reset pool")
+    await here.say(ANA, "a fox")
+    assert (await refused(here, BEN, "a fox")).code == "over_channel"
+    await here.say(BEN, "a fox", channel="test:chat")
+    assert (await refused(here, BEN, "a fox", channel="test:chat")).code == "over_house"
+
+
+async def test_a_person_s_own_allowance_wins_over_their_roles_and_the_largest_role_over_everybody_s(
+    here: Town,
+) -> None:
+    await here.mod("quota set everybody 4")
+    await here.mod("quota set @supporters 8")
+    await here.say(ANA, "a fox")
+    await here.say(ANA, "a fox", roles=("role:7",))
+    assert (await refused(here, ANA, "a fox", roles=("role:7",))).code == "over_role"
+    await here.mod("quota set test:ana 12")
+    await here.say(ANA, "a fox")
+    assert (await refused(here, ANA, "a fox", roles=("role:7",))).code == "over_person"
+
+
+async def test_a_new_day_there_is_a_new_allowance_and_a_clock_that_jumps_gives_none(here: Town) -> None:
+    await here.mod("community --zone Montevideo")
+    await here.mod("quota set everybody 4")
+    tomorrow = NOON + 14 * 3_600
+    await here.say(ANA, "a fox")
+    for moment in (NOON + 60, NOON - 1, tomorrow - 1):
+        here.clock[0] = moment
+        assert (await refused(here, ANA, "a fox")).code == "over_everybody"
+    here.clock[0] = tomorrow
+    await here.say(ANA, "a fox")
+    for moment in (tomorrow + 60, NOON, NOON - 11 * 3_600, tomorrow + DAY - 1):
+        here.clock[0] = moment
+        assert (await refused(here, ANA, "a fox")).code == "over_everybody"
+    here.clock[0] = tomorrow + DAY
+    await here.say(ANA, "a fox")
+
+
+async def test_a_clock_that_was_years_ahead_takes_nobody_s_days_away(here: Town) -> None:
+    await here.mod("quota set everybody 4")
+    here.clock[0] = NOON + 3_000 * DAY
+    await here.say(ANA, "a fox")
+    here.clock[0] = NOON
+    await here.say(ANA, "a fox")
+    assert (await refused(here, ANA, "a fox")).code == "over_everybody"
+
+
+async def test_failures_and_cancels_give_everything_back_to_where_it_came_from(still: Town) -> None:
+    await still.mod("quota set everybody 5")
+    await still.mod("quota give test:ana 3")
+    await first(still, ANA, "a fox --n 4")
+    assert (await refused(still, ANA, "a fox --n 4 --steps 5")).values["left"] == 4_000
+    await first(still, ANA, "a wolf --n 4")
+    assert (await refused(still, ANA, "a fox --n 1")).values["left"] == 0
+    for number in (1, 2):
+        await still.app.dispatch.cancel(number)
+    assert dict((await still.mod("quota show test:ana")).fields)["Everybody"].startswith("8 left (3 of them")
+
+
+async def first(here: Town, who: str, text: str, **more: object) -> object:
+    """The first answer; the job is left waiting."""
+    from bot import commands
+
+    ask = commands.read(text, "imagine")
+    replies = commands.answer(ask, here.call(who, ask, **more), here.app)
+    reply = await anext(replies)
+    await replies.aclose()  # type: ignore[attr-defined]
+    return reply
+
+
+async def test_limits_refuse_what_is_too_much_and_say_what_fits(here: Town) -> None:
+    await here.mod("limits --steps 10 --n 2 --side 64 --models builtin --minute 3")
+    for text, code in (
+        ("a fox --steps 11 --n 1", "limit_steps"), ("a fox --n 3", "limit_count"),
+        ("a fox --n 1 --size 96x64", "limit_side"), ("a fox --n 1 --model other --steps 5", "limit_side"),
+    ):  # fmt: skip
+        assert (await refused(here, ANA, text)).code == code
+    for _ in range(3):
+        await here.say(ANA, "a fox --n 1 --steps 5")
+    assert (await refused(here, ANA, "a fox --n 1")).code == "too_fast"
+    here.clock[0] += 61
+    await here.say(ANA, "a fox --n 1")
+    await here.mod("limits --lift steps")
+    await here.say(ANA, "a fox --n 1 --steps 11")
+
+
+async def test_a_channel_may_have_limits_of_its_own(here: Town) -> None:
+    await here.mod("limits --n 1 --channel chat")
+    assert (await refused(here, ANA, "a fox", channel="test:chat")).code == "limit_count"
+    await here.say(ANA, "a fox")
+
+
+async def test_closed_hours_say_when_it_opens(here: Town) -> None:
+    await here.mod("community --closed 12-15")
+    closed = await refused(here, ANA, "a fox")
+    assert (closed.code, closed.values["opens"]) == ("closed", NOON + 2 * 3_600)
+    here.clock[0] += 2 * 3_600
+    await here.say(ANA, "a fox")
+
+
+async def test_only_as_many_at_once_as_the_place_allows(still: Town) -> None:
+    await still.mod("limits --at-once 2")
+    await first(still, ANA, "a fox")
+    await first(still, ANA, "a wolf")
+    assert (await refused(still, ANA, "a bear")).code == "at_once"
+    await first(still, BEN, "a fox")
+    await still.app.dispatch.cancel(1)
+    await first(still, ANA, "a bear")
+
+
+async def test_a_role_may_have_a_larger_share_of_a_busy_machine(still: Town) -> None:
+    await still.mod("limits --role @supporters --weight 2")
+    for _ in range(2):
+        await first(still, ANA, "a fox")
+        await first(still, BEN, "a fox", roles=("role:7",))
+    turns = await still.app.database.read(
+        lambda tx: tx.execute("SELECT turn FROM job ORDER BY id").fetchall()
+    )
+    assert turns[2][0] == 2 * turns[3][0] > 0
+
+
+# --- stepping in
+
+
+async def test_frozen_and_blocked_people_are_told_why_and_it_ends(still: Town) -> None:
+    await first(still, ANA, "a fox")
+    said = await still.mod("block test:ana floods the channel --days 2")
+    assert "1 job" in said.text
+    assert (await still.room.job(1)).status.value == "cancelled"
+    blocked = await refused(still, ANA, "a fox")
+    assert (blocked.code, blocked.values["reason"]) == ("blocked", "floods the channel")
+    await first(still, ANA, "a fox", community="test:other", channel="test:x")
+    still.clock[0] += 2 * DAY + 1
+    await first(still, ANA, "a fox")
+    await still.mod("quota freeze test:ana exams")
+    assert (await refused(still, ANA, "a fox")).code == "frozen"
+    await still.mod("quota unfreeze test:ana")
+    await first(still, ANA, "a fox")
+
+
+async def test_a_held_job_keeps_its_place_and_costs_nothing_while_it_waits(still: Town) -> None:
+    await first(still, ANA, "a fox")
+    await first(still, BEN, "a wolf")
+    held = await still.mod("hold 1")
+    engine = still.room.engine
+    await engine.hello(1)
+    from inference import wire
+
+    (draw,) = await engine.wait_for(wire.Draw)
+    assert draw.job == 2
+    await still.press(held, "Undo")
+    await engine.say(wire.Ready(credits=1))
+    assert [each.job for each in await engine.wait_for(wire.Draw, 2)] == [2, 1]
+
+
+async def test_a_person_is_named_by_a_job_of_theirs_or_by_answering_them(here: Town) -> None:
+    await here.say(ANA, "a fox")
+    assert "test:ana" in (await here.mod("warn #1 mind the topic")).text
+    assert "one of 2" in (await here.mod("warn once again", about=ANA)).text
+    assert "test:ana" in (await here.mod("quota give #1 5")).text
+
+
+async def test_roles_of_its_own_are_for_chats_without_any(here: Town) -> None:
+    await here.mod("role friends test:ben")
+    await here.mod("quota set @friends 8")
+    await here.mod("quota set everybody 4")
+    await here.say(BEN, "a fox")
+    await here.say(BEN, "a fox")
+    assert (await refused(here, BEN, "a fox")).code == "over_role"
+    await here.mod("role friends test:ben --leave")
+    assert (await refused(here, BEN, "a fox")).code == "over_everybody"
+
+
+# --- rules
+
+
+async def test_rules_are_tried_before_they_hurt_and_taken_back(here: Town) -> None:
+    await here.mod("rules add word dragon")
+    await here.mod(r"rules add pattern \bsword(s|fish)?\b")
+    await here.mod("rules add allow dragon fruit")
+    said = await here.mod("rules test a DRAGÓN in the snow")
+    assert 'rule "words" found "dragon"' in said.text
+    assert (await refused(here, ANA, "two swords")).code == "rule_patterns"
+    await here.say(ANA, "a dragon fruit on a plate")
+    assert (await refused(here, ANA, "a dragon and a dragon fruit")).code == "rule_words"
+    await here.say(ANA, "a dragon", community="test:other")
+    await here.press(said, "Remove this rule")
+    await here.say(ANA, "a dragon")
+    await here.mod("undo")
+    assert (await refused(here, ANA, "a dragon")).code == "rule_words"
+
+
+@pytest.mark.parametrize("text", ["(", "a{1000}{1000}", "(?=x)", r"(a)\1"])
+async def test_a_pattern_that_is_none_or_not_linear_is_refused(here: Town, text: str) -> None:
+    assert (await refused(here, MODERATOR, f"/mod rules add pattern {text}")).code == "bad_pattern"
+
+
+# --- written down, undone
+
+
+async def test_every_change_is_written_down_and_undone_once(here: Town) -> None:
+    await here.mod("quota set everybody 20")
+    said = await here.mod("quota set everybody 5")
+    await here.press(said, "Undo")
+    fields = dict((await here.mod("quota show")).fields)
+    assert fields == {"Everybody": "20 credits a day"}
+    with pytest.raises(Refusal, match="nothing_to_undo"):
+        await here.press(said, "Undo")
+    log = await here.mod("log")
+    assert [line for _, line in log.fields] == [
+        "Change 2 is undone.",
+        "Everybody: 5 credits a day from now on. (undone)",
+        "Everybody: 20 credits a day from now on.",
+    ]
+    await here.mod("undo")
+    assert (await here.mod("quota show")).fields == ()
+
+
+async def test_what_was_given_is_taken_back_by_undo_as_far_as_it_is_there(here: Town) -> None:
+    await here.mod("quota set everybody 4")
+    said = await here.mod("quota give test:ana 6")
+    await here.say(ANA, "a fox")
+    await here.say(ANA, "a fox")
+    await here.press(said, "Undo")
+    assert (await refused(here, ANA, "a fox --n 1")).values["left"] == 0
+
+
+async def test_the_same_event_twice_is_one_act(here: Town) -> None:
+    from bot import commands
+
+    ask = commands.read("/mod quota give test:ana 5")
+    call = here.call(MODERATOR, ask)
+    for _ in range(2):
+        async for _ in commands.answer(ask, call, here.app):
+            pass
+    account = await here.app.database.read(find, ANA)
+    assert account
+    assert await here.app.database.read(ledger.balance, account) == 105_000
+
+
+async def test_a_moderator_is_no_owner(here: Town) -> None:
+    assert (await refused(here, MODERATOR, "/mod quota set everybody 5000")).code == "too_generous"
+    await here.say(OWNER, "/mod quota set everybody 5000")
+    assert (await refused(here, MODERATOR, "/mod block terminal:owner no")).code == "block_owner"
+    assert (await refused(here, MODERATOR, "/mod log", community="", channel="")).code == "not_moderator"
+
+
+async def test_mod_alone_says_everything_that_there_is(here: Town) -> None:
+    said = await here.mod("")
+    assert {label for label, _ in said.fields} == {"/mod", "/mod quota", "/mod rules"}
+    assert (await refused(here, MODERATOR, "/mod quota")).code == "unknown_part"
+    assert (await refused(here, MODERATOR, "/mod nonsense")).code == "unknown_part"
+
+
+async def test_spanish_words_work_and_are_answered_in_spanish(here: Town) -> None:
+    said = await here.mod("cuota fijar todos 20 --por semana", language="es")
+    assert said.text == "Todo el mundo: 20 créditos por semana desde ahora."
+
+
+async def test_queue_log_and_stats_show_what_happens_here_only(still: Town) -> None:
+    await first(still, ANA, "a fox")
+    await first(still, BEN, "a wolf", community="test:other", channel="test:x")
+    queue = await still.mod("queue")
+    assert [label for label, _ in queue.fields] == ["#1 · test:ana"]
+    assert (await still.mod("stats")).text.startswith("0 pictures by 1 people")
+    assert (await refused(still, MODERATOR, "/mod cancel 2")).code == "no_job"
+    assert "it cost nothing" in (await still.mod("cancel 1")).text

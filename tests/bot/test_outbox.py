@@ -1,0 +1,344 @@
+"""Deliveries that must arrive: once, in order, whatever the chat answers."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from bot import dispatch
+from bot import outbox as module
+from bot.commands.finished import finished as build
+from bot.outbox import Outbox
+from bot.talk import Gone, Image, Later, Reply, Tone, Unsure
+from bot.texts import say
+from inference.request import Request
+from storage import accounts, gallery, jobs, outbox
+from storage.database import Database
+from storage.jobs import Job, NewJob
+from storage.refusal import Refusal
+from tests.fakes.adapter import FakeAdapter
+from tests.fakes.room import room
+
+
+async def finished(job: Job) -> Reply:
+    return Reply(f"done {job.id}", images=(Image(b"png", "grid.png"),), job=job.id)
+
+
+@dataclass
+class Post:
+    database: Database
+    account: int
+    adapter: FakeAdapter = field(default_factory=FakeAdapter)
+    keys: itertools.count[int] = field(default_factory=lambda: itertools.count(1))
+
+    async def owe(self, place: str = "test:chat") -> int:
+        """A job that is over, and owed."""
+        new = NewJob(self.account, f"k{next(self.keys)}", Request(prompt="fox"), 1, 1.0, place, "en")
+        job = await self.database.write(jobs.submit, new, 0.0, limit=10_000)
+        await self.database.write(jobs.claim, "engine", 0.0)
+        await self.database.write(jobs.fail, job.id, 1, "broken", time.time())
+        return job.id
+
+    async def owed(self) -> int:
+        return len(await self.database.read(outbox.due, time.time() + 1e6, 10_000))
+
+    async def settled(self, all_but: int = 0) -> None:
+        async with asyncio.timeout(5):
+            while await self.owed() > all_but:
+                await asyncio.sleep(0.005)
+
+    @asynccontextmanager
+    async def running(self, clock: object = time.time, finish: object = finished) -> AsyncIterator[Outbox]:
+        made = Outbox(self.database, clock)  # type: ignore[arg-type]
+        task = asyncio.create_task(made.run({"test": self.adapter}, finish))  # type: ignore[arg-type]
+        try:
+            yield made
+        finally:
+            task.cancel()
+            await asyncio.wait({task})
+
+    def texts(self) -> list[str]:
+        return [shown.reply.text for shown in self.adapter.shown]
+
+
+@pytest.fixture
+async def post(tmp_path: Path) -> AsyncIterator[Post]:
+    database = await Database.open(tmp_path / "data.sqlite3")
+    account = await database.write(accounts.meet, "test:ana", "en", 0.0, grant=10**9)
+    yield Post(database, account.id)
+    await database.close()
+
+
+async def test_what_is_owed_is_delivered_once_and_its_place_recorded(post: Post) -> None:
+    job = await post.owe()
+    async with post.running():
+        await post.settled()
+    async with post.running():
+        await asyncio.sleep(0.05)
+    assert post.texts() == [f"done {job}"]
+    row = await post.database.read(jobs.get, job)
+    assert row
+    assert row.place == post.adapter.shown[0].place
+
+
+async def test_what_becomes_due_while_it_looks_is_not_lost(post: Post) -> None:
+    async with post.running() as out:
+        for _ in range(20):
+            await post.owe()
+            out.wake()
+        await post.settled()
+    assert len(post.texts()) == 20
+
+
+@pytest.mark.parametrize("asks_the_row", [True, False])
+async def test_a_look_that_is_older_than_the_delivery_delivers_nothing_twice(
+    post: Post, monkeypatch: pytest.MonkeyPatch, asks_the_row: bool
+) -> None:
+    """The second look sees the row owed, and comes back when it was shown and its chat is free again.
+
+    The control trusts what it looked at, and shows it twice.
+    """
+    if not asks_the_row:
+        monkeypatch.setattr(outbox, "is_due", lambda tx, number, now: True)
+    job, looks = await post.owe(), itertools.count(1)
+    read, looked = Database.read, asyncio.Event()
+
+    async def slow(database: Database, fn: object, *args: object) -> object:
+        found: object = await read(database, fn, *args)  # type: ignore[arg-type]
+        if fn is outbox.due and args[0] < time.time() + 1e5 and next(looks) == 2:  # type: ignore[operator]
+            looked.set()
+            await post.settled()
+            await asyncio.sleep(0.05)
+        return found
+
+    post.adapter.gate = asyncio.Event()
+    monkeypatch.setattr(Database, "read", slow)
+    async with post.running() as out:
+        await post.adapter.entered.wait()
+        out.wake()
+        await looked.wait()
+        post.adapter.gate.set()
+        await post.settled()
+        await asyncio.sleep(0.15)
+    assert post.texts() == [f"done {job}"] * (1 if asks_the_row else 2)
+
+
+async def test_later_is_tried_again_and_order_in_the_chat_is_kept(post: Post) -> None:
+    made = [await post.owe() for _ in range(3)]
+    other = await post.owe("test:elsewhere")
+    puts_off = [True]
+
+    def later_once(place: str, reply: Reply) -> None:
+        if puts_off[0] and reply.job == made[0]:
+            puts_off[0] = False
+            raise Later(0.2)
+
+    post.adapter.fault = later_once
+    async with post.running():
+        await post.settled()
+    here = [text for text in post.texts() if text != f"done {other}"]
+    assert here == [f"done {job}" for job in made]
+    assert post.texts()[0] == f"done {other}", "another chat does not wait"
+
+
+async def test_gone_is_given_up_and_the_picture_stays_in_the_gallery(post: Post) -> None:
+    await post.owe()
+
+    def gone(place: str, reply: Reply) -> None:
+        raise Gone
+
+    post.adapter.fault = gone
+    async with post.running():
+        await post.settled()
+    assert post.texts() == []
+
+
+@pytest.mark.parametrize(("repeatable", "times"), [(True, 2), (False, 1)])
+async def test_a_lost_answer_is_repeated_only_if_that_is_safe(
+    post: Post, repeatable: bool, times: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "backoff", lambda tries: 0.01)
+    await post.owe()
+    lost = [True]
+
+    def lose(place: str, reply: Reply) -> None:
+        if lost[0]:
+            lost[0] = False
+            raise Unsure(repeatable=repeatable)
+
+    post.adapter.after = lose
+    async with post.running():
+        await post.settled()
+    assert len(post.texts()) == times
+
+
+async def test_a_delivery_that_breaks_is_tried_again_and_given_up_at_last(
+    post: Post, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "backoff", lambda tries: 0.001)
+    await post.owe()
+    fine = await post.owe("test:elsewhere")
+    tries = itertools.count(1)
+    last = 0
+
+    async def breaks(job: Job) -> Reply:
+        nonlocal last
+        if job.id == fine:
+            return await finished(job)
+        last = next(tries)
+        raise ZeroDivisionError
+
+    async with post.running(finish=breaks):
+        await post.settled()
+    assert last == module.TRIES
+    assert post.texts() == [f"done {fine}"]
+
+
+async def test_a_delivery_that_breaks_does_not_hold_its_chat_up(
+    post: Post, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "backoff", lambda tries: 1_000.0)
+    broken, fine = await post.owe(), await post.owe()
+
+    async def breaks(job: Job) -> Reply:
+        if job.id == broken:
+            raise ZeroDivisionError
+        return await finished(job)
+
+    async with post.running(finish=breaks):
+        await post.settled(all_but=1)
+    assert post.texts() == [f"done {fine}"]
+
+
+async def test_a_picture_whose_file_is_gone_is_a_sentence(tmp_path: Path) -> None:
+    async with room(tmp_path) as here:
+        job, _ = await here.draw("a fox --n 1")
+        (piece,) = await here.app.database.read(gallery.of_job, job.id)
+        here.app.files.path(piece.digest).unlink()
+        reply = await build(job, here.app)
+        assert (reply.job, reply.images, reply.tone) == (job.id, (), Tone.BROKEN)
+        assert say("en", "refusal.picture_gone") in reply.text
+
+
+async def test_a_chat_that_is_not_running_keeps_its_pictures(post: Post) -> None:
+    await post.owe("discord:1/2")
+    mine = await post.owe()
+    async with post.running():
+        await post.adapter.until(lambda reply: reply.job == mine)
+        await asyncio.sleep(0.05)
+    assert await post.owed() == 1
+
+
+async def test_what_was_deleted_meanwhile_is_dropped(post: Post, monkeypatch: pytest.MonkeyPatch) -> None:
+    await post.owe()
+    monkeypatch.setattr(jobs, "get", lambda tx, job: None)
+    async with post.running():
+        await post.settled()
+    assert post.texts() == []
+
+
+async def test_a_database_that_refuses_is_asked_again(post: Post, monkeypatch: pytest.MonkeyPatch) -> None:
+    await post.owe()
+    due, refuses = outbox.due, [True]
+
+    def unsteady(tx: object, now: float, limit: int) -> object:
+        if refuses[0]:
+            refuses[0] = False
+            raise Refusal("database_locked")
+        return due(tx, now, limit)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(outbox, "due", unsteady)
+    monkeypatch.setattr(Outbox, "_again", lambda self, seconds: self.wake())
+    async with post.running():
+        await post.adapter.until(lambda reply: True)
+
+
+async def test_what_was_shown_is_not_shown_again_because_it_could_not_be_recorded(
+    post: Post, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dispatch, "RETRY", (0.01,))
+    monkeypatch.setattr(module, "backoff", lambda tries: 0.01)
+    await post.owe()
+    delivered, refusals = outbox.delivered, itertools.count()
+
+    def full(tx: object, number: int, place: str, now: float) -> bool:
+        if next(refusals) < 3:
+            raise Refusal("disk_full")
+        return delivered(tx, number, place, now)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(outbox, "delivered", full)
+    async with post.running():
+        await post.settled()
+    assert len(post.texts()) == 1
+
+
+async def test_two_messages_of_a_chat_keep_its_pace(post: Post) -> None:
+    post.adapter.pace = 0.1
+    for _ in range(3):
+        await post.owe()
+    began = time.monotonic()
+    async with post.running():
+        await post.settled()
+    assert time.monotonic() - began >= 0.2
+
+
+# --- a command's replies and the final picture meet
+
+
+async def test_late_progress_never_covers_the_picture(post: Post) -> None:
+    job = await post.owe()
+    async with post.running() as out:
+        await post.settled()
+        late = Reply("70 %", fleeting=True, job=job)
+        assert await out.show(post.adapter, post.adapter.shown[0].place, late) is None
+        assert await out.show(post.adapter, "test:chat", Reply("queued", job=job)) is None
+    assert post.texts() == [f"done {job}"]
+
+
+async def test_the_picture_waits_for_the_message_it_will_edit(post: Post) -> None:
+    job = await post.owe()
+    post.adapter.gate = asyncio.Event()
+    out = Outbox(post.database, time.time)
+    first = asyncio.create_task(out.show(post.adapter, "test:chat", Reply("queued", job=job)))
+    await post.adapter.entered.wait()
+    task = asyncio.create_task(out.run({"test": post.adapter}, finished))
+    await asyncio.sleep(0.05)
+    assert await out.show(post.adapter, "test:chat", Reply("1 %", fleeting=True, job=job)) is None
+    post.adapter.gate.set()
+    await first
+    await post.settled()
+    task.cancel()
+    await asyncio.wait({task})
+    assert [(shown.reply.text, shown.edit) for shown in post.adapter.shown] == [
+        ("queued", False), (f"done {job}", True),
+    ]  # fmt: skip
+    assert len(post.adapter.messages) == 1
+
+
+async def test_progress_is_dropped_while_the_chat_is_busy(post: Post) -> None:
+    post.adapter.pace = 10.0
+    out = Outbox(post.database, time.time)
+    assert await out.show(post.adapter, "test:chat", Reply("hello"))
+    assert await out.show(post.adapter, "test:chat", Reply("1 %", fleeting=True)) is None
+
+
+async def test_a_thousand_owed_to_a_sleeping_chat_do_not_starve_the_others(post: Post) -> None:
+    for _ in range(300):
+        await post.owe("test:asleep")
+    awake = await post.owe("test:awake")
+
+    def asleep(place: str, reply: Reply) -> None:
+        if place.startswith("test:asleep"):
+            raise Later(60)
+
+    post.adapter.fault = asleep
+    async with post.running():
+        await post.adapter.until(lambda reply: reply.job == awake)
+    assert await post.owed() >= 300

@@ -1,0 +1,68 @@
+"""`falopitas simulate` and `stats`, as an operator sees them."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from bot import rehearse
+from bot.__main__ import Mix
+from bot.config import load
+from bot.speed import Speed
+from storage.refusal import Refusal
+
+
+@pytest.mark.parametrize("language", ["en", "es"])
+def test_a_simulation_is_a_table_and_a_sheet_of_plots(language: str, tmp_path: Path) -> None:
+    said: list[str] = []
+    config = replace(load(None, {}), data_dir=tmp_path)
+    out = tmp_path / "plots.png"
+    rehearse.simulate(
+        config, language, said.append, mix="newcomers", engines=1, members=5, machine="", seed=1, out=out
+    )
+    assert out.read_bytes().startswith(b"\x89PNG")
+    text = "".join(said)
+    assert "Falopitas" in text
+    assert str(out) in text
+
+
+def test_a_machine_that_is_not_known_is_refused(tmp_path: Path) -> None:
+    config = replace(load(None, {}), data_dir=tmp_path)
+    with pytest.raises(Refusal, match="bad_machine"):
+        rehearse.simulate(
+            config,
+            "en",
+            print,
+            mix="flood",
+            engines=1,
+            members=5,
+            machine="tpu",
+            seed=1,
+            out=tmp_path / "x.png",
+        )
+
+
+def test_the_command_knows_every_mix_and_machine_of_the_simulation() -> None:
+    """The bot imports none of the engine's code, so its lists are its own: they must be equal."""
+    from inference.simulate.__main__ import PRESETS, WORDS
+    from inference.simulate.mixes import MIXES
+
+    assert {mix.value for mix in Mix} == set(MIXES)
+    assert set(rehearse.MACHINES) == set(PRESETS)
+    assert set(WORDS) <= {*rehearse.WORDS, "time"}
+
+
+def test_stats_say_how_well_promises_were_kept(tmp_path: Path) -> None:
+    said: list[str] = []
+    config = replace(load(None, {}), data_dir=tmp_path)
+    rehearse.stats(config, "en", said.append)
+    assert "No promise" in said.pop()
+    speed = Speed(tmp_path)
+    for n in range(50):
+        speed.kept(10.0, 8.0 + 0.1 * n)
+    rehearse.stats(config, "en", said.append)
+    assert "50" in said[0]
+    assert json.loads((tmp_path / "promises.json").read_text())[0] == 0.8

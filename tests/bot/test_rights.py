@@ -1,0 +1,215 @@
+"""What people may ask about themselves: appeals, their data, forgetting, gifts, and what is counted."""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from bot import backups, converse, housekeeping
+from bot.commands.details import Details
+from bot.home import Home
+from inference import wire
+from storage import accounts, jobs, ledger, matters
+from storage.jobs import Status
+from storage.refusal import Refusal
+from tests.bot.test_mod import first, refused
+from tests.fakes.adapter import FakeAdapter
+from tests.fakes.engine import FakeEngine
+from tests.fakes.room import button
+from tests.fakes.town import ANA, BEN, ELSEWHERE, Town, town
+
+
+@pytest.fixture
+async def here(tmp_path: Path) -> AsyncIterator[Town]:
+    async with town(tmp_path) as made:
+        made.app = replace(made.app, config=replace(made.app.config, data_dir=tmp_path))
+        yield made
+        assert await made.app.database.read(ledger.audit) == ()
+
+
+@pytest.fixture
+async def still(tmp_path: Path) -> AsyncIterator[Town]:
+    async with town(tmp_path, engine=FakeEngine()) as made:
+        yield made
+        assert await made.app.database.read(ledger.audit) == ()
+
+
+async def number_of(here: Town, who: str) -> int:
+    account = await here.app.database.read(accounts.find, who)
+    assert account
+    return account
+
+
+# --- appeals
+
+
+async def test_a_refusal_shows_rule_words_next_step_and_a_way_to_appeal(here: Town) -> None:
+    refusal = await refused(here, ANA, "a gore scene")
+    shown = converse.refused("en", refusal)
+    assert '"gore" (rule: words)' in shown.text
+    assert "Say it without that word" in shown.text
+    assert button(shown, "Appeal")
+
+
+async def test_an_approved_appeal_is_drawn_at_its_old_place_and_leaves_no_mark(still: Town) -> None:
+    await first(still, BEN, "a fox")
+    shown = converse.refused("en", await refused(still, ANA, "much gore"))
+    for text in ("a wolf", "a bear"):
+        await first(still, BEN, text)
+    await still.press(shown, "Appeal", ANA)
+    listed = await still.mod("cases")
+    assert "much gore" in listed.fields[0][1]
+    await still.press(listed, "Draw it once")
+    ana = await number_of(still, ANA)
+    (job,) = await still.app.database.read(jobs.mine, ana, 9)
+    assert (job.request.prompt, job.turn, job.status) == ("much gore", 0.0, Status.QUEUED)
+    assert (await still.app.database.read(jobs.ahead, job.id)).jobs == 1
+    assert (await refused(still, ANA, "much gore")).code == "rule_words"
+    with pytest.raises(Refusal, match="already_decided"):
+        await still.press(listed, "It stays refused")
+
+
+async def test_an_upheld_appeal_is_told_where_it_was_asked_and_cards_come_to_the_desk(here: Town) -> None:
+    adapter = FakeAdapter("test")
+    here.app.outbox._adapters = {"test": adapter}
+    await here.mod("community --desk")
+    shown = converse.refused("en", await refused(here, ANA, "much gore"))
+    await housekeeping.cases(here.app)
+    assert adapter.shown == []  # nobody appealed yet
+    await here.press(shown, "Appeal", ANA)
+    for _ in range(3):
+        await housekeeping.cases(here.app)
+    (card,) = [each.reply for each in adapter.shown]
+    assert card.prompt == "much gore"
+    await here.press(card, "It stays refused")
+    for _ in range(3):
+        await housekeeping.cases(here.app)
+    assert "the refusal stays" in adapter.shown[-1].reply.text
+    assert len(adapter.shown) == 2
+
+
+async def test_only_its_person_appeals_and_only_moderators_here_decide(here: Town) -> None:
+    shown = converse.refused("en", await refused(here, ANA, "much gore"))
+    with pytest.raises(Refusal, match="no_matter"):
+        await here.press(shown, "Appeal", BEN)
+    await here.press(shown, "Appeal", ANA)
+    with pytest.raises(Refusal, match="already_appealed"):
+        await here.press(shown, "Appeal", ANA)
+    listed = await here.mod("cases")
+    for who, code in ((ANA, "not_moderator"), (ELSEWHERE, "no_matter")):
+        with pytest.raises(Refusal, match=code):
+            await here.press(listed, "Draw it once", who)
+
+
+async def test_a_refusal_nobody_appeals_is_forgotten_after_two_days(here: Town) -> None:
+    shown = converse.refused("en", await refused(here, ANA, "much gore"))
+    here.clock[0] += matters.KEPT + 1
+    with pytest.raises(Refusal, match="no_matter"):
+        await here.press(shown, "Appeal", ANA)
+    await housekeeping.forget(here.app)
+    assert await here.app.database.read(lambda tx: tx.execute("SELECT count(*) FROM matter").fetchone()) == (
+        0,
+    )
+
+
+async def test_a_report_is_a_case_and_the_picture_may_be_covered_or_go(here: Town) -> None:
+    from bot.commands.finished import finished
+
+    await here.say(ANA, "a fox")
+    (details,) = await here.say(BEN, Details(1))
+    await here.press(details, "Report", BEN)
+    await here.press(await here.mod("cases"), "Cover it")
+    assert (await finished(await here.room.job(1), here.app)).images[0].spoiler
+    await here.press(details, "Report", BEN)
+    await here.press(await here.mod("cases"), "Remove it")
+    assert not (await finished(await here.room.job(1), here.app)).images
+    counts = dict((await here.say(BEN, "/transparency"))[0].fields)
+    assert (counts["Pictures reported"], counts["Pictures removed"]) == ("2", "1")
+
+
+# --- my data
+
+
+async def test_my_data_are_a_zip_of_every_row_and_picture(here: Town) -> None:
+    await here.say(ANA, "a fox --n 2")
+    (reply,) = await here.say(ANA, "/mydata")
+    (document,) = reply.images
+    assert document.exact
+    with zipfile.ZipFile(io.BytesIO(document.data)) as archive:
+        assert sorted(archive.namelist()) == [
+            "mydata.json", "pictures/1-1.png", "pictures/1-2.png", "pictures/1-grid.png",
+        ]  # fmt: skip
+        rows = json.loads(archive.read("mydata.json"))
+        assert archive.read("pictures/1-1.png").startswith(b"\x89PNG")
+    assert rows["jobs"][0]["request"]["prompt"] == "a fox"
+    assert reply.private
+
+
+async def test_forgetting_asks_once_and_leaves_no_byte_on_the_disk(here: Town, tmp_path: Path) -> None:
+    """R34: rows, log, pictures and backups."""
+    await here.say(ANA, "a mauve axolotl --n 2")
+    await here.say(BEN, "a fox")
+    await here.app.database.checkpoint()
+    await backups.make(here.app)
+    secrets = (b"mauve axolotl", ANA.encode())
+    assert all(secret in everything(tmp_path) for secret in secrets)
+    pictures = set(tmp_path.rglob("*.png"))
+    (asked,) = await here.say(ANA, "/forgetme")
+    here.clock[0] += 1
+    done = await here.press(asked, "Yes, forget me", ANA)
+    assert "forgotten" in done.text
+    assert not any(secret in everything(tmp_path) for secret in secrets)
+    assert len(pictures) > len(set(tmp_path.rglob("*.png"))) > 0
+    assert len(backups.all_in(Home(tmp_path).backups)) == 1
+    assert (await refused(here, ANA, "a fox")).code == "over_quota"  # no second first grant
+    with pytest.raises(Refusal, match="forget_again"):
+        await here.press(asked, "Yes, forget me", ANA)
+
+
+def everything(folder: Path) -> bytes:
+    return b"".join(file.read_bytes() for file in sorted(folder.rglob("*")) if file.is_file())
+
+
+async def test_who_is_drawn_for_is_told_to_wait(still: Town) -> None:
+    await still.room.engine.hello(1)
+    await first(still, ANA, "a fox")
+    await still.room.engine.wait_for(wire.Draw)
+    (asked,) = await still.say(ANA, "/forgetme")
+    with pytest.raises(Refusal, match="forget_running"):
+        await still.press(asked, "Yes, forget me", ANA)
+
+
+# --- gifts
+
+
+async def test_gifts_move_credits_once_and_no_more_than_the_cap(here: Town) -> None:
+    await here.mod("quota set everybody 10")
+    await here.say(BEN, "/quota")
+    await here.say(ANA, "/gift test:ben 6")
+    assert (await refused(here, ANA, "a fox --n 4 --steps 8")).values["left"] == 4_000
+    for _ in range(4):
+        await here.say(BEN, "a fox")
+    assert (await refused(here, BEN, "a fox --n 1")).values["left"] == 0
+    await here.mod("community --gifts 7")
+    assert (await refused(here, ANA, "/gift test:ben 2")).values["left"] == 1_000
+    assert (await refused(here, ANA, "/gift test:ana 1")).code == "gift_self"
+    assert (await refused(here, BEN, "/gift test:ana 1")).code == "over_everybody"
+    assert (await refused(here, ANA, "/gift everybody 1")).code == "person_needed"
+
+
+async def test_my_quota_says_every_allowance_that_counts_and_what_is_held_against_me(here: Town) -> None:
+    await here.mod("quota set everybody 10")
+    await here.mod("quota set pool 30")
+    await here.mod("warn test:ana mind the topic")
+    await here.say(ANA, "a fox")
+    fields = dict((await here.say(ANA, "/quota"))[0].fields)
+    assert fields["You have left"] == "6 credits"
+    assert fields["Of everybody's here"].startswith("6 left of 10 a day")
+    assert fields["Of the community, together"].startswith("26 left of 30 a day")
+    assert fields["Warning"].endswith("mind the topic")

@@ -1,0 +1,28 @@
+"""The real command line with a stub engine."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from functools import partial
+
+import inference.client
+
+STUB = ("--stub", "--stub-seconds", os.environ.get("STUB_SECONDS", "0"))
+inference.client.Client = partial(inference.client.Client, arguments=STUB)  # type: ignore[misc, assignment]
+
+from bot.__main__ import main  # noqa: E402 - after the change
+
+if "HOLD_UP" in os.environ:  # the loop does nothing else for so many seconds
+    import bot.run
+
+    say = bot.run.say  # type: ignore[attr-defined]
+
+    def hold_up(language: str, key: str, **values: object) -> str:
+        asyncio.get_running_loop().call_later(0.2, time.sleep, float(os.environ["HOLD_UP"]))
+        return say(language, key, **values)
+
+    bot.run.say = hold_up  # type: ignore[attr-defined]
+
+main()

@@ -1,0 +1,1 @@
+"""Corpora of hostile input, generated: nothing dangerous lies in the repository."""

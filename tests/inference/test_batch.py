@@ -1,0 +1,185 @@
+"""Row buckets, learned step times, the cap, and whose step it is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import pairwise
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from inference.batch import MAX_ROWS, ROW_BUCKETS, WARM, Costs, Turns, padded, weights
+
+
+def _learned(seconds: Callable[[int], float], bucket: str = "b") -> Costs:
+    costs = Costs()
+    for size in ROW_BUCKETS:
+        for _ in range(WARM + 1):
+            costs.measured(bucket, size, seconds(size))
+    return costs
+
+
+@settings(deadline=None)
+@given(st.integers(1, MAX_ROWS))
+def test_padding_is_the_smallest_bucket_that_holds(rows: int) -> None:
+    assert padded(rows) in ROW_BUCKETS
+    assert padded(rows) >= rows
+    assert all(size < rows for size in ROW_BUCKETS if size < padded(rows))
+
+
+@settings(deadline=None)
+@given(st.floats(0.0, 1.0), st.floats(0.001, 1.0), st.integers(1, 40), st.integers(1, 2))
+def test_the_cap_is_the_smallest_with_nearly_the_best_throughput(
+    fixed: float, each: float, wanted: int, least: int
+) -> None:
+    costs = _learned(lambda rows: fixed + each * rows)
+    cap = costs.cap("b", wanted, least)
+    assert least <= cap <= max(padded(min(wanted, MAX_ROWS)), least)
+    allowed = [size for size in ROW_BUCKETS if least <= size <= padded(min(wanted, MAX_ROWS))]
+    wanted = max(wanted, least)
+    gain = {size: min(size, wanted) / (fixed + each * size) for size in allowed or [cap]}
+    assert gain[cap] >= 0.95 * max(gain.values())
+    assert all(gain[size] < 0.95 * max(gain.values()) for size in gain if size < cap)
+
+
+def test_where_batching_does_not_pay_little_is_batched() -> None:
+    """A saturated device: eight rows take eight times as long, so everybody else would only wait."""
+    assert _learned(lambda rows: 0.1 * rows).cap("b", 16) == 1
+    assert _learned(lambda rows: 0.1 * rows).cap("b", 16, least=2) == 2
+
+
+def test_where_batching_is_free_all_rows_are_used() -> None:
+    assert _learned(lambda rows: 0.1).cap("b", 40) == 16
+
+
+def _tried(seconds: Callable[[int], float], wanted: int, least: int = 1) -> list[int]:
+    """Sizes in the order in which an engine with work for ``wanted`` rows tries them, then its choice."""
+    costs = Costs()
+    tried: list[int] = []
+    for _ in range(40):
+        size = costs.cap("b", wanted, least)
+        costs.measured("b", size, seconds(size))
+        tried += [size] if tried[-1:] != [size] else []
+    return tried
+
+
+def test_unmeasured_sizes_are_tried_from_below_when_there_is_work_for_them() -> None:
+    assert _tried(lambda rows: 1.0, 40) == [1, 2, 4, 8, 16]
+    assert _tried(lambda rows: 1.0, 5) == [1, 2, 4]
+    assert _tried(lambda rows: 1.0, 5, least=2) == [2, 4]
+    assert _tried(lambda rows: 1.0, 1) == [1]
+
+
+def test_nobody_pays_for_trying_sizes_that_cannot_be_worth_it() -> None:
+    """Where two rows take twice as long as one, sixteen are never tried at somebody's expense."""
+    assert _tried(float, 40) == [1, 2, 1]
+
+
+def test_what_was_learnt_before_is_believed_and_what_is_measured_now_is_believed_more() -> None:
+    costs = _learned(lambda rows: 1.0)
+    costs.believe("b", {1: 5.0, 2: 5.0})
+    assert costs.seconds("b", 1) == 1.0
+    fresh = Costs()
+    fresh.believe("b", costs.known("b"))
+    assert fresh.cap("b", 40) == 16
+    assert fresh.unknown("b") is None
+
+
+def test_the_first_calls_of_a_shape_are_not_believed() -> None:
+    """They allocate and compile: a cap learned from them would be wrong for good."""
+    costs = Costs()
+    for _ in range(WARM):
+        costs.measured("b", 4, 99.0)
+    assert costs.seconds("b", 4) is None
+    costs.measured("b", 4, 1.0)
+    assert costs.seconds("b", 4) == 1.0
+
+
+def test_out_of_memory_halves_the_cap() -> None:
+    costs = _learned(lambda rows: 1.0)
+    assert costs.too_big("b", 16) == 8
+    assert costs.cap("b", 40) == 8
+    assert costs.too_big("b", 8) == 4
+    assert costs.cap("b", 40) == 4
+    assert costs.limit("other") == 16
+
+
+def test_averages_follow_slowly() -> None:
+    costs = _learned(lambda rows: 1.0)
+    costs.measured("b", 4, 2.0)
+    assert costs.seconds("b", 4) == pytest.approx(1.1)
+
+
+def test_row_seconds_is_the_best_known() -> None:
+    assert _learned(lambda rows: 1.0).row_seconds("b") == 1.0 / 16
+    assert Costs().row_seconds("b") is None
+
+
+@settings(deadline=None)
+@given(st.lists(st.floats(0.01, 3.0), min_size=2, max_size=5), st.integers(0, 1000))
+def test_no_bucket_waits_longer_than_the_others_allowances_and_their_overruns(
+    costs: list[float], seed: int
+) -> None:
+    """Deficit round robin: the wait is bounded by every other bucket's quantum and longest step."""
+    turns = Turns[str](quantum=0.5)
+    waiting = {f"b{i}": 1.0 for i in range(len(costs))}
+    waited = dict.fromkeys(waiting, 0.0)
+    bound = sum(0.5 + cost for cost in costs) * 4 + 1.0
+    for _ in range(400):
+        chosen = turns.choose(waiting)
+        cost = costs[int(chosen[1:])]
+        turns.spent(chosen, cost)
+        for bucket in waiting:
+            waited[bucket] = 0.0 if bucket == chosen else waited[bucket] + cost
+            assert waited[bucket] <= bound
+
+
+@settings(deadline=None)
+@given(st.lists(st.floats(0.01, 0.4), min_size=2, max_size=4))
+def test_device_time_is_shared_equally_whatever_a_step_costs(costs: list[float]) -> None:
+    turns = Turns[str](quantum=0.5)
+    waiting = {f"b{i}": 1.0 for i in range(len(costs))}
+    got = dict.fromkeys(waiting, 0.0)
+    for _ in range(3_000):
+        chosen = turns.choose(waiting)
+        turns.spent(chosen, costs[int(chosen[1:])])
+        got[chosen] += costs[int(chosen[1:])]
+    assert max(got.values()) - min(got.values()) <= 2.0
+
+
+def test_a_bucket_with_more_people_gets_more() -> None:
+    turns = Turns[str](quantum=0.5)
+    got = {"a": 0.0, "b": 0.0}
+    for _ in range(2_000):
+        chosen = turns.choose({"a": 3.0, "b": 1.0})
+        turns.spent(chosen, 0.1)
+        got[chosen] += 0.1
+    assert got["a"] / got["b"] == pytest.approx(3.0, rel=0.05)
+
+
+def test_a_lone_bucket_always_goes() -> None:
+    turns = Turns[str]()
+    for _ in range(50):
+        assert turns.choose({"only": 1.0}) == "only"
+        turns.spent("only", 100.0)
+
+
+def test_a_bucket_goes_on_until_its_allowance_is_used() -> None:
+    """Latents are not parked after every step."""
+    turns = Turns[str](quantum=1.0)
+    order = []
+    for _ in range(20):
+        chosen = turns.choose({"a": 1.0, "b": 1.0})
+        order.append(chosen)
+        turns.spent(chosen, 0.2)
+    assert "".join(order) in {"aaaaabbbbbaaaaabbbbb", "aaaaaabbbbbbaaaabbbb"} or order.count("a") in range(
+        8, 13
+    )
+    assert sum(a != b for a, b in pairwise(order)) <= 4
+
+
+def test_weights_count_each_person_once() -> None:
+    assert weights([("b", "ana", 2.0), ("b", "ana", 2.0), ("b", "eva", 1.0), ("c", "ana", 2.0)]) == {
+        "b": 3.0, "c": 2.0,
+    }  # fmt: skip

@@ -1,0 +1,23 @@
+"""The full-size proofs: ``python -m tests.proof R3 [--rounds N] [--minutes M]``.
+
+Each is resumable (its state lies in ``--state``) and has a control, the same proof against a known-bad
+variant, which must fail. ``PROOFS`` names the parts of every claim; the suite plays the same parts small.
+"""
+
+from __future__ import annotations
+
+from tests.proof import cancel, frames, kill, line, model, photographs, power, whole
+from tests.proof.frame import Proof
+
+PROOFS: dict[str, tuple[Proof, ...]] = {
+    "R1": (kill.STORAGE, whole.WHOLE),
+    "R2": (whole.CRASH,),
+    "R3": (power.POWER,),
+    "R6": (line.DELIVERIES,),
+    "R7": (line.RESTARTS,),
+    "R9": (model.MODEL,),
+    "R10": (cancel.CANCEL,),
+    "R14": (line.CELLS,),
+    "R25": (photographs.PHOTOGRAPHS,),
+    "R30": (frames.FRAMES,),
+}

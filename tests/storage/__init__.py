@@ -1,0 +1,1 @@
+"""Memory, proved: units, properties, the state machine, power cuts, kills, cancellations, failing disks."""
