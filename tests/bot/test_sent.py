@@ -237,14 +237,18 @@ async def test_whatever_it_says_instead_is_a_refusal(
 
 
 async def test_a_bot_that_stops_leaves_no_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sent, "SCRUB", _process(tmp_path, "time.sleep(60)"))
+    mark = tmp_path / "pid"
+    script = _process(tmp_path, f"open({str(mark)!r}, 'w').write(str(os.getpid())); time.sleep(60)", walls=False)
+    monkeypatch.setattr(sent, "SCRUB", script)
     task = asyncio.create_task(clean(saved(scene(), "PNG"), lambda *_: Size(72, 48)))
-    await asyncio.sleep(0.8)
+    async with asyncio.timeout(20):
+        while not (mark.exists() and mark.read_text()):
+            await asyncio.sleep(0.01)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    with pytest.raises(ChildProcessError):
-        os.waitpid(-1, os.WNOHANG)  # noqa: ASYNC222 - it does not wait
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(mark.read_text()), 0)
 
 
 # --- taking what came

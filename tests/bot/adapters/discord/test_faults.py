@@ -176,7 +176,7 @@ async def test_presence_says_how_busy_the_house_is(tmp_path: Path) -> None:
     async with server(tmp_path, engine=FakeEngine()) as house:
         assert await house.bot.adapter._present("") == "/imagine"
         await order(house)
-        await house.join("bea").slash(house.channel, "imagine", prompt="an owl")
+        await order(house)  # the same person's: somebody else's would be let in beside the first
         await house.engine.hello(credits=1)
         await house.engine.wait_for(wire.Draw)
         assert await house.bot.adapter._present("") == "drawing for 1 person, 1 waiting"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,7 @@ async def over(house: Server) -> list[str]:
         return found if all(found) else []
 
     while not (found := await ended()):
+        await asyncio.sleep(0.02)  # or its clock runs so far ahead of the bot's work that tokens grow old
         await house.env.advance_time(1)
     return found
 
@@ -54,6 +56,8 @@ async def test_a_restart_between_two_steps_loses_nothing_and_doubles_nothing(
             await house.until_job(lambda job: job.status is Status.DONE)
             house.env.backend.faults.clear()
         await house.restart()
+        if when == "drawn":  # a delivery that failed before is tried again when its time has come
+            assert await over(house) == ["delivered"]
         message = await house.pictures(result)
         assert len(house.channel.history()) == 1
         assert "`a red fox`" in said(message)
