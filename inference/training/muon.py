@@ -22,15 +22,22 @@ BLOCK = 32
 
 
 def orthogonal(matrix: Tensor, rounds: int = 4) -> Tensor:
-    """The nearest semi-orthogonal matrices, about: (..., m, n) with all singular values near 1."""
-    x = matrix / (matrix.norm(dim=(-2, -1), keepdim=True) + 1e-7)
-    tall = x.shape[-2] > x.shape[-1]
-    x = x.mT if tall else x
+    """The nearest semi-orthogonal matrices, about: (..., m, n) with all singular values near 1.
+
+    Every round multiplies from the left by a polynomial of the Gram matrix, and those commute: so the
+    rounds are done on (m, m) alone, and the long side is touched once at each end.
+    """
+    tall = matrix.shape[-2] > matrix.shape[-1]
+    x = matrix.mT if tall else matrix
+    x = x / (x.norm(dim=(-2, -1), keepdim=True) + 1e-7)
+    gram, eye = x @ x.mT, torch.eye(x.shape[-2], dtype=x.dtype, device=x.device)
+    turn = eye
     for _ in range(rounds):
-        gram = x @ x.mT
-        x = _A * x + (_B * gram + _C * gram @ gram) @ x
-    result: Tensor = x.mT if tall else x
-    return result
+        once = _A * eye + _B * gram + _C * gram @ gram
+        turn = once @ turn
+        gram = once @ gram @ once
+    result: Tensor = turn @ x
+    return result.mT if tall else result
 
 
 def by_blocks(matrix: Tensor) -> Tensor:
@@ -38,7 +45,7 @@ def by_blocks(matrix: Tensor) -> Tensor:
     rows, columns = matrix.shape
     if rows % BLOCK:
         return orthogonal(matrix)
-    return orthogonal(matrix.view(rows // BLOCK, BLOCK, columns)).view(rows, columns)
+    return orthogonal(matrix.view(rows // BLOCK, BLOCK, columns)).reshape(rows, columns)
 
 
 class Muon(torch.optim.Optimizer):
@@ -64,7 +71,7 @@ class Muon(torch.optim.Optimizer):
         ahead = gradient.lerp(velocity, momentum)
         update = by_blocks(ahead.flatten(1))
         rows, columns = update.shape
-        parameter.add_(update.view_as(parameter), alpha=-rate * max(1.0, rows / columns) ** 0.5)
+        parameter.add_(update.reshape(parameter.shape), alpha=-rate * max(1.0, rows / columns) ** 0.5)
 
 
 def split(module: nn.Module) -> tuple[list[Tensor], list[Tensor]]:
