@@ -21,6 +21,7 @@ from bot.commands.details import Details
 from bot.commands.forgetme import ForgetMe
 from bot.commands.gallery import Gallery
 from bot.commands.imagine import Imagine
+from bot.commands.mod.cases import Report
 from bot.commands.original import Original
 from bot.commands.remix import Remix
 from bot.commands.settings import Settings
@@ -43,6 +44,8 @@ QUESTIONS = frozenset({Star, Delete, ForgetMe})
 """Their answers take the place of the private page, or question, that the button was under."""
 FORMS: dict[type, tuple[str, ...]] = {Settings: ("model", "style", "n", "ar", "no")}
 """Commands with a form, and the flags in it: Discord shows five."""
+MENU: Mapping[str, Callable[[int], Ask]] = {"info": Details, "report": Report}
+"""What can be asked about a message of ours in its menu."""
 USUAL = "-"
 """Stands for "as usual" in a list of a form, where nothing cannot be chosen."""
 MOST_CHOICES = 25
@@ -98,12 +101,14 @@ class Desk:
         """The ask that a button carried."""
         return commands.unpack(packed)
 
-    def info(self, packed: Iterable[str]) -> Ask:
-        """Details of the job that the message's buttons are about."""
+    def menu(self, entry: str, packed: Iterable[str]) -> Ask:
+        """What that entry asks about the job that the message's buttons are about."""
+        if entry not in MENU:
+            raise Refusal("bad_button")
         for each in packed:
             job = getattr(commands.unpack(each), "job", None)
             if isinstance(job, int):
-                return Details(job)
+                return MENU[entry](job)
         raise Refusal("no_picture_here")
 
     def private(self, ask: Ask, *, alone: bool) -> bool:

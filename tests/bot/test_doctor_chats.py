@@ -76,10 +76,10 @@ def test_the_permissions_are_those_of_the_documentation() -> None:
     import discord
 
     wanted = discord.Permissions(
-        view_channel=True, send_messages=True, embed_links=True, attach_files=True,
-        read_message_history=True, send_messages_in_threads=True,
+        view_channel=True, send_messages=True, attach_files=True, read_message_history=True,
+        send_messages_in_threads=True,
     )  # fmt: skip
-    assert wanted.value == PERMISSIONS
+    assert wanted.value == PERMISSIONS == 274_878_008_320
     assert f"permissions={PERMISSIONS}" in invitation(7)
 
 

@@ -10,9 +10,9 @@ import aiohttp
 
 from bot.secret import Secret
 
-PERMISSIONS = sum(1 << bit for bit in (10, 11, 14, 15, 16, 38))
-"""What the bot needs in a channel: see it, send, embed links, attach files, read back, send in threads
-(Discord's documentation, "Permissions")."""
+PERMISSIONS = sum(1 << bit for bit in (10, 11, 15, 16, 38))
+"""What the bot needs in a channel: see it, send, attach files, read back what it posted there, send in
+threads (Discord's documentation, "Permissions"). Nothing of ours embeds a link."""
 SCOPES = "bot applications.commands"
 PATIENCE = 15.0
 USER_INSTALL = "1"

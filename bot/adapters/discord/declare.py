@@ -31,14 +31,14 @@ PICTURE = "picture"
 LONGEST_OPTION = 6_000
 LARGEST = 2**53 - 1
 """What Discord takes for a number."""
-INFO = "Image info"
-"""The entry in a message's menu."""
+MENU = {"Image info": "info", "Report": "report"}
+"""The entries in a message's menu: their English name, and what we call them."""
 
 
 def commands(table: Sequence[Declared]) -> list[dict[str, Any]]:
     """Everything there is to declare. ``mod quota set`` is ``set`` in the group ``quota`` of ``mod``."""
     roots = dict.fromkeys(each.name.split()[0] for each in table)
-    return [*(_root(name, table) for name in roots), _info()]
+    return [*(_root(name, table) for name in roots), *map(_entry, MENU)]
 
 
 def _root(name: str, table: Sequence[Declared]) -> dict[str, Any]:
@@ -103,10 +103,11 @@ def _command(command: Declared) -> dict[str, Any]:
     return payload | ({"default_member_permissions": MANAGE_GUILD} if command.moderates else {})
 
 
-def _info() -> dict[str, Any]:
+def _entry(name: str) -> dict[str, Any]:
+    """Something that can be asked about a message of ours."""
     return {
         "type": ON_MESSAGE,
-        **_named(INFO, "discord.menu.info"),
+        **_named(name, f"discord.menu.{MENU[name]}"),
         "contexts": CONTEXTS,
         "integration_types": INSTALLS,
     }

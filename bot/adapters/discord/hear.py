@@ -12,6 +12,7 @@ from bot.adapters.discord.declare import (
     CHANNEL,
     CHAT,
     GROUP,
+    MENU,
     ON_MESSAGE,
     PICTURE,
     ROLE,
@@ -228,7 +229,7 @@ async def ask(heard: Heard, house: House) -> Ask:
     if heard.is_button:
         return house.unpack(heard.packed)
     if heard.kind == ON_MESSAGE:
-        return house.info(heard.target)
+        return house.menu(MENU.get(heard.command, ""), heard.target)
     return house.read(heard.command, {k: v for k, v in heard.values.items() if k != PICTURE})
 
 

@@ -70,8 +70,10 @@ class House(Protocol):
     def unpack(self, packed: str) -> Ask:
         """The ask that a button carried. Raises Refusal."""
 
-    def info(self, packed: Iterable[str]) -> Ask:
-        """What *Image info* asks about a message with these buttons. Raises Refusal if it has no picture."""
+    def menu(self, entry: str, packed: Iterable[str]) -> Ask:
+        """What an entry of a message's menu (``info``, ``report``) asks about a message with these buttons.
+        Raises Refusal if it has no picture.
+        """
 
     def private(self, ask: Ask, *, alone: bool) -> bool:
         """Whether only who asks may see the answer. ``alone``: nobody else is there."""

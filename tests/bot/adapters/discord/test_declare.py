@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from bot import commands, options, texts
-from bot.adapters.discord.declare import INSTALLS, SPANISH, fingerprint
+from bot.adapters.discord.declare import INSTALLS, MENU, SPANISH, fingerprint
 from bot.adapters.discord.declare import commands as declared
 from bot.desk import Desk
 from tests.bot.adapters.discord import spec
@@ -35,7 +35,7 @@ ALL = dict(everything(TABLE))
 
 def test_every_command_of_the_table_is_there() -> None:
     below = {each.name for each in commands.MODERATION if " " in each.name}
-    assert {each.name for each in commands.COMMANDS} | below | {"mod", "Image info"} <= set(ALL)
+    assert {each.name for each in commands.COMMANDS} | below | {"mod", *MENU} <= set(ALL)
     for each in commands.COMMANDS:
         assert {f"{each.name} {field.flag}" for field in options.fields_of(each.ask)} <= set(ALL)
 
@@ -44,7 +44,7 @@ def test_every_command_of_the_table_is_there() -> None:
 def test_every_name_and_description_is_said_in_both_spanishes(where: str) -> None:
     each = ALL[where]
     assert set(each["name_localizations"]) == set(SPANISH)
-    if each["name"] != "Image info":
+    if each["name"] not in MENU:
         assert set(each["description_localizations"]) == set(SPANISH)
         assert 1 <= len(each["description"]) <= 100
         assert all(1 <= len(text) <= 100 for text in each["description_localizations"].values())
@@ -60,7 +60,7 @@ def test_every_name_is_translated() -> None:
     known = texts.table("es")
     for where, each in ALL.items():
         kind = "command" if each.get("type", 1) in {1, 2} and "options" in each else "option"
-        if each["name"] != "Image info":
+        if each["name"] not in MENU:
             assert f"discord.{kind}.{each['name']}" in known, where
 
 

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from storage import matters
 from storage.jobs import Status
+from storage.refusal import Refusal
 from tests.bot.adapters.discord.server import buttons, labels, media, parts, said, server
 from tests.fakes.engine import FakeEngine, png
 
@@ -147,6 +149,28 @@ async def test_image_info_in_a_message_s_menu_says_how_it_was_drawn(tmp_path: Pa
         other = await bea.send(house.channel, "hello")
         none = await house.answer(await bea.context_menu(house.channel, "Image info", other))
         assert "no picture of mine" in said(none)
+
+
+async def test_report_in_a_message_s_menu_asks_a_moderator_to_look(tmp_path: Path) -> None:
+    async with server(tmp_path) as house:
+        message = await house.imagine(n=1)
+        bea = house.join("bea", "es-ES")
+        told = await house.answer(await bea.context_menu(house.channel, "Report", message.message))
+        assert told.ephemeral
+        assert "Gracias. Lo verá quien modera." in said(told)
+        opened = await house.app.database.read(matters.opened, f"discord:{house.guild.id}", 5)
+        assert [(each.kind, each.job) for each in opened] == [("report", 1)]
+        other = await bea.send(house.channel, "hello")
+        none = await house.answer(await bea.context_menu(house.channel, "Report", other))
+        assert "no hay ninguna imagen mía" in said(none)
+        assert len(await house.app.database.read(matters.opened, f"discord:{house.guild.id}", 5)) == 1
+
+
+async def test_an_entry_of_a_menu_that_is_not_ours_any_more_says_so(tmp_path: Path) -> None:
+    """Discord shows an old menu for a while after another version of the bot was started."""
+    async with server(tmp_path) as house:
+        with pytest.raises(Refusal, match="bad_button"):
+            house.bot.adapter.house.menu("", ["details:1"])
 
 
 async def test_two_people_in_two_languages_at_once(tmp_path: Path) -> None:
