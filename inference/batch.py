@@ -7,7 +7,7 @@ learned: an average of measured step times, for each bucket and number of rows.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -156,12 +156,3 @@ class Turns(Generic[Name]):
         """The step of ``bucket`` took ``seconds``."""
         if bucket in self._left:
             self._left[bucket] -= seconds
-
-
-def weights(flows: Iterable[tuple[Name, str, float]]) -> dict[Name, float]:
-    """Bucket → summed weight of its distinct flows, from (bucket, flow, weight) of every waiting run."""
-    seen = {(bucket, flow): weight for bucket, flow, weight in flows}
-    total: dict[Name, float] = {}
-    for (bucket, _), weight in seen.items():
-        total[bucket] = total.get(bucket, 0.0) + weight
-    return total

@@ -11,15 +11,17 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Iterable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 KEEP = 10_000
 """Flows without a run whose service is remembered."""
 
 
-@dataclass(frozen=True, slots=True)
-class Wish:
-    """One run that could take a step now. ``cost`` is what the step of its ``rows`` rows is worth."""
+class Wish(NamedTuple):
+    """One run that could take a step now. ``cost`` is what the step of its ``rows`` rows is worth.
+
+    Made anew for every step, which a tuple is three times quicker at than a frozen dataclass.
+    """
 
     key: int
     flow: str
@@ -76,7 +78,10 @@ class Share:
         """
         queues: dict[str, list[Wish]] = {}
         for wish in wishes:
-            queues.setdefault(wish.flow, []).append(wish)
+            if wish.flow in queues:
+                queues[wish.flow].append(wish)
+            else:
+                queues[wish.flow] = [wish]
         for queue in queues.values():
             if len(queue) > 1:
                 queue.sort(key=_own_order, reverse=True)  # the next one is the last

@@ -71,15 +71,26 @@ class Schedule:
         """Those of ``runs`` that take the next step: of one bucket, at least one if there are any."""
         if not runs:
             return []
-        chosen = self.turns.choose(batch.weights((run.bucket, run.flow, run.weight) for run in runs))
-        runs = [run for run in runs if run.bucket == chosen]
-        each = self.row_cost(chosen)
-        room = self.costs.cap(chosen, sum(run.rows for run in runs), max(run.rows for run in runs))
-        wishes = (
-            Wish(place, run.flow, run.rows, run.rows * each, run.began, run.turn, run.order)
-            for place, run in enumerate(runs)
-        )
-        return [runs[wish.key] for wish in self.share.pick(wishes, room)]
+        weights, wishes = self._wishes(runs)
+        chosen = self.turns.choose(weights)
+        wanted = wishes[chosen]
+        room = self.costs.cap(chosen, sum(wish.rows for wish in wanted), max(wish.rows for wish in wanted))
+        return [runs[wish.key] for wish in self.share.pick(wanted, room)]
+
+    def _wishes(self, runs: Sequence[Runnable]) -> tuple[dict[Hashable, float], dict[Hashable, list[Wish]]]:
+        """By bucket: the summed weight of the distinct people in it, and what they wish for."""
+        people: dict[Hashable, dict[str, float]] = {}
+        wishes: dict[Hashable, list[Wish]] = {}
+        each: dict[Hashable, float] = {}
+        for place, run in enumerate(runs):
+            bucket, flow, rows = run.bucket, run.flow, run.rows
+            if bucket not in each:
+                people[bucket], wishes[bucket], each[bucket] = {}, [], self.row_cost(bucket)
+            people[bucket][flow] = run.weight
+            wishes[bucket].append(
+                Wish(place, flow, rows, rows * each[bucket], run.began, run.turn, run.order)
+            )
+        return {bucket: sum(weights.values()) for bucket, weights in people.items()}, wishes
 
     def charge(self, flow: str, bucket: Hashable, rows: int) -> float:
         """``flow`` got a step of ``rows`` rows; what it cost."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import heapq
 import itertools
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -167,11 +168,42 @@ class Record:
     jobs: list[Job]
     calls: list[Call] = field(default_factory=list)
     engines: int = 1
+    behind: dict[str, list[tuple[float, float]]] = field(default_factory=dict)
+    """From when to when each person was backlogged: had a picture that no call carried."""
 
     @property
     def end(self) -> float:
         """When the last call was over."""
         return self.calls[-1].end if self.calls else 0.0
+
+
+class _Backlog:
+    """Keeps ``Record.behind``: who wants more than the calls under way carry."""
+
+    def __init__(self, spans: dict[str, list[tuple[float, float]]]) -> None:
+        self._spans = spans
+        self._wanted: Counter[str] = Counter()
+        self._since: dict[str, float] = {}
+        self._changed: set[str] = set()
+
+    def count(self, person: str, pictures: int) -> None:
+        """So many pictures of ``person`` more wait for a step (less: they are in a call, or done)."""
+        self._wanted[person] += pictures
+        self._changed.add(person)
+
+    def look(self, now: float) -> None:
+        """Everything of this instant has happened."""
+        for person in self._changed:
+            if self._wanted[person] and person not in self._since:
+                self._since[person] = now
+            elif not self._wanted[person] and person in self._since:
+                self._spans.setdefault(person, []).append((self._since.pop(person), now))
+        self._changed.clear()
+
+    def end(self, now: float) -> None:
+        """It is over."""
+        for person in self._since:
+            self._spans.setdefault(person, []).append((self._since[person], now))
 
 
 def play(
@@ -184,22 +216,29 @@ def play(
     coming = iter(jobs)
     following = next(coming, None)
     working: list[tuple[float, int, Sequence[Piece], float]] = []
-    idle = set(range(engines))
+    idle, backlog = set(range(engines)), _Backlog(record.behind)
     now = 0.0
     while (following or working) and now <= until:
         if following and (not working or following.ask.at <= working[0][0]):
             now, job = following.ask.at, following
             job.pieces = [Piece(job, job.ask.steps, next(order)) for _ in range(job.ask.count)]
             policy.arrive(job, now)
+            backlog.count(job.ask.person, job.ask.count)
             following = next(coming, None)
         else:
             now, engine, pieces, seconds = heapq.heappop(working)
             record.calls.append(_over(policy, machine, engine, pieces, now, seconds))
+            for piece in pieces:
+                backlog.count(piece.flow, piece.left > 0)
             idle.add(engine)
         for engine in sorted(idle):
             if chosen := policy.call(engine):
                 idle.remove(engine)
                 heapq.heappush(working, _begin(machine, engine, chosen, now))
+                for piece in chosen:
+                    backlog.count(piece.flow, -1)
+        backlog.look(now)
+    backlog.end(now)
     return record
 
 

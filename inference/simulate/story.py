@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -9,6 +11,8 @@ from inference.simulate.clock import Job, Machine, Record
 
 WINDOWS = 48
 """Parts of the time in which fairness is looked at."""
+TINY = 1e-9
+"""Seconds of the virtual clock that are rounding."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +32,7 @@ class Story:
 
     groups: dict[str, Group]
     gap: float
-    """The most device seconds that one of two people, both always waiting, was behind the other."""
+    """The most device seconds that one of two people, both backlogged, was behind the other."""
     jain: tuple[float, ...]
     """Jain's index of what those who waited throughout a window got in it; 1 is equal."""
     service: dict[str, tuple[float, ...]]
@@ -134,16 +138,20 @@ def _jain(
 
 
 def gap(record: Record, people: Sequence[str] = ()) -> float:
-    """The most that one of two people was behind the other while both had something unfinished; of
-    ``people``, or of the eight who waited longest."""
-    weights, times = _weights(record), spans(record)
+    """The most that one of two people was behind the other in any stretch in which both were backlogged; of
+    ``people``, or of the eight who were longest.
+
+    Backlogged: at least one picture of theirs is in no call. Whoever has only what is being drawn cannot use
+    a larger part (Blanquer & Ozden 2001, "Fair queuing for aggregated multiple links").
+    """
+    times = record.behind
     waited = {name: sum(end - begin for begin, end in spans) for name, spans in times.items()}
     longest = list(people) or sorted(waited, key=lambda name: -waited[name])[:8]
     found = 0.0
     for place, one in enumerate(longest):
         for other in longest[place + 1 :]:
-            for begin, end in _both(times[one], times[other]):
-                found = max(found, _apart(record, one, other, begin, end, weights))
+            for begin, end in _both(times.get(one, ()), times.get(other, ())):
+                found = max(found, apart(record, one, other, begin, end))
     return found
 
 
@@ -154,16 +162,16 @@ def _both(
     return [(begin, end) for begin, end in pairs if begin < end]
 
 
-def _apart(
-    record: Record, one: str, other: str, begin: float, end: float, weights: dict[str, float]
-) -> float:
-    apart, low, high = 0.0, 0.0, 0.0
-    for call in record.calls:
-        if begin < call.end - call.seconds and call.end <= end:
-            for person, value in call.given:
-                if person == one:
-                    apart += value / weights[one]
-                elif person == other:
-                    apart -= value / weights[other]
-            low, high = min(low, apart), max(high, apart)
+def apart(record: Record, one: str, other: str, begin: float, end: float) -> float:
+    """The most by which their service, over their weights, grew apart in any stretch of these calls."""
+    weights = _weights(record)
+    first = bisect_left(record.calls, begin, key=lambda call: call.end)
+    difference, low, high = 0.0, 0.0, 0.0
+    for call in itertools.islice(record.calls, first, None):
+        if call.end > end + TINY:
+            break
+        if call.end - call.seconds > begin - TINY:
+            given = dict(call.given)
+            difference += given.get(one, 0.0) / weights[one] - given.get(other, 0.0) / weights[other]
+            low, high = min(low, difference), max(high, difference)
     return high - low

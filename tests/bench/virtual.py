@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import random
 import sys
+import time
 from collections.abc import Sequence
 from itertools import accumulate
 
-from inference.batch import Turns, padded
-from inference.fair import Share, Wish
+from inference.batch import Turns
+from inference.schedule import Schedule
 from inference.simulate.clock import Ask, Call, Job, Machine, Piece, Record, play
 from inference.simulate.mixes import flood, models
-from inference.simulate.policies import Batches, Fifo, Ours, RoundRobin, Vtc
-from inference.simulate.story import gap, share, tell
+from inference.simulate.policies import GUESTS, Batches, Fifo, Ours, RoundRobin, Vtc
+from inference.simulate.story import apart, gap, share, spans, tell
 from tests.bench.frame import Figure, main
 
 GAIN = {1: 1.0, 2: 1.21, 4: 1.62, 8: 2.45, 16: 4.9}
@@ -52,19 +53,25 @@ def _mean(jobs: Sequence[Job]) -> float:
 
 
 def c11(rounds: int) -> Figure:
-    """The most row-steps that one of two people, both always waiting, is behind; VTC and FIFO beside it."""
-    asks = _crowd()
-    ours, vtc, fifo = (
-        gap(play(asks, policy, GAINS), ("flood", "steady")) / ROW
-        for policy in (_ours(), Vtc(GAINS), Fifo(GAINS))
-    )
+    """The most row-steps that one of two people fell behind the other in any stretch in which both were
+    backlogged; VTC and FIFO beside it.
+
+    Backlogged, as in the fair queueing literature: a picture of theirs is in no call. ``with_its_end`` also
+    counts the last fifty steps of whoever runs out first: one picture then takes one row of eight, because a
+    picture's steps follow each other, and no scheduler could give it more.
+    """
+    asks, people = _crowd(), ("flood", "steady")
+    records = [play(asks, policy, GAINS) for policy in (_ours(), Vtc(GAINS), Fifo(GAINS))]
+    ours, vtc, fifo = (gap(record, people) / ROW for record in records)
+    until = min(spans(records[0])[person][-1][1] for person in people)
     more = {
+        "with_its_end": round(apart(records[0], *people, 0.0, until) / ROW),
         "vtc": round(vtc),
         "fifo": round(fifo),
         "quarter_of_vtc": ours <= vtc / 4,
         "tenth_of_fifo": ours <= fifo / 10,
     }
-    return Figure("C11 service gap, row-steps", ours, 2 * QUANTUM + 8, up=False, more=more)
+    return Figure("C11 service gap, row-steps", round(ours, 6), 2 * QUANTUM + 8, up=False, more=more)
 
 
 def c12(rounds: int) -> Figure:
@@ -115,27 +122,35 @@ def c14(rounds: int) -> Figure:
 
 
 class _Watched(Ours):
-    """Counts calls with rows that stay empty under the cap while somebody waits who would fit, inside the
-    engine or before it."""
+    """Counts calls with rows that stay empty under the cap while somebody waits who would fit: in the engine,
+    and before it."""
 
-    empty = 0
+    calls, empty, outside = 0, 0, 0
 
     def call(self, engine: int) -> Sequence[Piece]:
         """As ours."""
         chosen = super().call(engine)
         if chosen:
-            rows = sum(piece.rows for piece in chosen)
-            every = [piece for job in self._inside[engine] for piece in job.pieces]
-            rest = [piece for piece in every if piece not in chosen]
-            wanted = sum(piece.rows for piece in every)
-            cap = self._schedules[engine].costs.cap("first", wanted, max(piece.rows for piece in every))
-            self.empty += any(piece.rows <= cap - rows for piece in rest)
-            self.empty += bool(self._queue) and wanted < GAINS.worth("first")
+            inside = [piece for job in self._inside[engine] for piece in job.pieces]
+            rest = [piece.rows for piece in inside if piece not in chosen]
+            queued = [job.ask.rows for _, _, job in self._queue for _ in job.pieces]
+            used = sum(piece.rows for piece in chosen)
+            wanted, costs = sum(piece.rows for piece in inside), self._schedules[engine].costs
+            least = max(piece.rows for piece in inside)
+            self.calls += 1
+            self.empty += any(rows <= costs.cap("first", wanted, least) - used for rows in rest)
+            cap = costs.cap("first", wanted + sum(queued), max(least, *queued, 1))
+            self.outside += any(rows <= cap - used for rows in rest + queued)
         return chosen
 
 
 def c15(rounds: int) -> Figure:
-    """Calls in which a row stays empty, under the cap, while something that would fit waits."""
+    """Calls in which a row stays empty, under the cap, while a picture in the engine waits that would fit.
+
+    ``while_queued``: the same, counting also the jobs that are still in the database. It is the eighth row
+    beside guided pairs, when the only unguided picture is not in the engine: they are claimed late so that
+    their order stays open, and one row is less than a claim is worth.
+    """
     rng = random.Random(3)
     asks = [
         Ask(rng.uniform(0, 4_000), f"p{rng.randrange(9)}", "first", rng.choice((8, 25, 50)),
@@ -144,7 +159,8 @@ def c15(rounds: int) -> Figure:
     ]  # fmt: skip
     watched = _Watched(GAINS, 1, QUANTUM * ROW)
     play(asks, watched, GAINS)
-    return Figure("C15 idle rows", watched.empty, 0, up=False)
+    more = {"while_queued": watched.outside, "calls": watched.calls}
+    return Figure("C15 idle rows", watched.empty, 0, up=False, more=more)
 
 
 def c16(rounds: int) -> Figure:
@@ -187,19 +203,13 @@ def _turns_bounded() -> bool:
 
 
 def c17(rounds: int) -> Figure:
-    """From the ask to the first step while the engine is full, in row-steps of device time: p99."""
+    """From the ask to the first step while the engine is full, in row-steps of device time: p99 of everybody
+    who asks now and then. Asked, not admitted: the wait in the queue counts."""
     record = play(_crowd(), _ours(), GAINS)
-    light = [job for job in record.jobs if job.ask.group == "light"]
-    first = [job for job in light if not any(_during(other, job) for other in light)]
-    waits = [(job.began - job.ask.at) / ROW for job in first]
+    waits = [(job.began - job.ask.at) / ROW for job in record.jobs if job.ask.group == "light"]
     alone = play([Ask(7.0, "p", "first", STEPS, 1)], _ours(), GAINS).jobs[0]
     more = {"median": round(share(waits, 0.5), 1), "idle": round(alone.began - alone.ask.at, 6)}
     return Figure("C17 join while full, row-steps", share(waits, 0.99), 2 * QUANTUM + 8, up=False, more=more)
-
-
-def _during(other: Job, job: Job) -> bool:
-    """Was ``other``, of the same person, under way when ``job`` was asked for?"""
-    return other.ask.person == job.ask.person and other.ask.at < job.ask.at < other.ended
 
 
 def c3(rounds: int) -> Figure:
@@ -252,25 +262,31 @@ def c6(rounds: int) -> Figure:
 
 
 def c21(rounds: int) -> Figure:
-    """A pick among a thousand people with a run each, in microseconds (real time): p99."""
-    import time
+    """The engine's decision among all it can hold, in microseconds of CPU time: p99.
 
-    fair = Share(QUANTUM * ROW)
-    wishes = []
-    for person in range(1_000):
-        fair.join(f"p{person}", 1.0)
-        fair.charge(f"p{person}", (person * 37 % 101) * ROW)
-        wishes.append(Wish(person, f"p{person}", 1 + person % 2, ROW, person % 50 == 0, order=person))
-    times = {}
-    for count in (32, 1_000):
-        found = []
-        for _ in range(300):
-            began = time.perf_counter()
-            fair.pick(wishes[:count], 16)
-            found.append(1e6 * (time.perf_counter() - began))
-        times[count] = share(found, 0.99)
-    more = {"in_an_engine_of_32": round(times[32], 1), "rows": padded(16)}
-    return Figure("C21 pick among 1000, µs", times[1_000], 300.0, up=False, more=more)
+    However many wait, an engine holds at most ``GUESTS`` jobs of four pictures; the others are in a table (a
+    claim from it is C21 of ``c20.py``). ``if_it_held_1000``: a thousand people with a run each.
+    """
+    full, crowd = _decisions(GUESTS, 4), _decisions(1_000, 1)
+    more = {"median": round(share(full, 0.5), 1), "if_it_held_1000": round(share(crowd, 0.5), 1)}
+    return Figure("C21 pick, µs", share(full, 0.99), 300.0, up=False, more=more)
+
+
+def _decisions(people: int, each: int) -> list[float]:
+    """Microseconds of CPU time of 300 picks among ``each`` runs of so many people."""
+    schedule, runs = Schedule(QUANTUM * ROW), []
+    schedule.costs.believe("first", GAIN)
+    for person in range(people):
+        job = Job(person, Ask(0.0, f"p{person}", "first", STEPS, 1 + person % 2, each), 1.0)
+        schedule.share.join(job.ask.person, 1.0, each)
+        schedule.charge(job.ask.person, "first", person * 37 % 101)
+        runs += [Piece(job, STEPS, each * person + n, began=person % 10 == 0) for n in range(each)]
+    found = []
+    for _ in range(300):
+        began = time.thread_time_ns()
+        schedule.pick(runs)
+        found.append((time.thread_time_ns() - began) / 1e3)
+    return found
 
 
 def c22(rounds: int) -> Figure:
@@ -294,4 +310,4 @@ BENCHES = {
 }  # fmt: skip
 
 if __name__ == "__main__":
-    sys.exit(main(BENCHES))
+    sys.exit(main(BENCHES, exact=BENCHES.keys() - {"C21"}))

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from inference.batch import MAX_ROWS, ROW_BUCKETS, WARM, Costs, Turns, padded, weights
+from inference.batch import MAX_ROWS, ROW_BUCKETS, WARM, Costs, Turns, padded
 
 
 def _learned(seconds: Callable[[int], float], bucket: str = "b") -> Costs:
@@ -177,9 +177,3 @@ def test_a_bucket_goes_on_until_its_allowance_is_used() -> None:
         8, 13
     )
     assert sum(a != b for a, b in pairwise(order)) <= 4
-
-
-def test_weights_count_each_person_once() -> None:
-    assert weights([("b", "ana", 2.0), ("b", "ana", 2.0), ("b", "eva", 1.0), ("c", "ana", 2.0)]) == {
-        "b": 3.0, "c": 2.0,
-    }  # fmt: skip
