@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from inference.request import MAX_COUNT, MAX_STEPS, Name, Prompt
-from storage import ledger
+from storage import ledger, stats
 from storage.database import Recorded
 from storage.refusal import Refusal
 
@@ -181,6 +181,7 @@ _MOVES = (
     "UPDATE job SET account = :to WHERE account = :old",
     "UPDATE account SET finish = max(finish, (SELECT finish FROM account WHERE id = :old)) WHERE id = :to",
     "UPDATE piece SET account = :to WHERE account = :old",
+    *stats.MOVES,
     # what moderators decided about a person stays with the person
     "UPDATE sanction SET account = :to WHERE account = :old",
     "UPDATE decision SET account = :to WHERE account = :old",

@@ -133,6 +133,7 @@ _ROWS = (
     "DELETE FROM membership WHERE account = ?1",
     "DELETE FROM matter WHERE account = ?1",
     "DELETE FROM allowance WHERE kind = 'person' AND key = CAST(?1 AS TEXT)",
+    "DELETE FROM usage WHERE account = ?1",
     "DELETE FROM identity WHERE account = ?1",
     "UPDATE act SET subject = NULL, facts = '{}', back = '' WHERE subject = ?1",
 )

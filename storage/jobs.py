@@ -18,7 +18,7 @@ import msgspec
 
 from inference.request import Request
 from inference.wire import Failure
-from storage import allowances, gallery, gate, inbox, outbox, tallies
+from storage import allowances, gallery, gate, inbox, outbox, stats, tallies
 from storage.allowances import Scene
 from storage.gallery import Kept
 from storage.refusal import Refusal
@@ -192,6 +192,7 @@ def submit(tx: sqlite3.Connection, new: NewJob, now: float, *, limit: int) -> Jo
         gallery.keep_upload(tx, job.id, new.account, new.request.source, sent=new.sent)
     tx.execute("UPDATE account SET finish = ? WHERE id = ?", (max(finish, turn) + share, new.account))
     allowances.reserve(tx, new.account, job.id, ticket.shares, now)
+    stats.asked(tx, job.community, job.account, now)
     return job
 
 
@@ -367,6 +368,11 @@ def _end(
         tallies.count(tx, job.community, "drawn", now, arrived)
         _enter(tx, job.account, job.id, "settle", 0, now, f"{arrived}/{job.request.count}")
     _refund(tx, job.id, job.price - charged, now, status.value)
+    failed = status is Status.FAILED
+    if failed or arrived:
+        stats.ended(
+            tx, job.community, job.account, job.created, failed=failed, pictures=arrived, units=charged
+        )
     if status is not Status.CANCELLED:
         outbox.add(tx, job.id, now)
     return replace(job, status=status, code=code, seconds=seconds, arrived=arrived, finished=now)

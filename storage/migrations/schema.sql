@@ -339,3 +339,16 @@ CREATE TABLE forgotten (
     mark TEXT PRIMARY KEY,
     until REAL NOT NULL
 ) STRICT, WITHOUT ROWID;
+
+-- What each person asked for on a UTC day and what came of it, so that nobody counts a year of jobs to say so.
+CREATE TABLE usage (
+    community TEXT NOT NULL,
+    day INTEGER NOT NULL,
+    account INTEGER NOT NULL REFERENCES account (id),
+    jobs INTEGER NOT NULL,
+    failed INTEGER NOT NULL,
+    pictures INTEGER NOT NULL,
+    units INTEGER NOT NULL,
+    PRIMARY KEY (community, day, account)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX usage_account ON usage (account);

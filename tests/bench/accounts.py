@@ -80,7 +80,7 @@ FILL = (
     f"{_A} INSERT INTO purse (id, community, kind, key) SELECT id + 1, :town, 'person', id FROM a",
     f"{_A}, {_T} INSERT INTO job (id, account, key, request, price, cost, share, turn, status, place, "
     "language, created, arrived, community) "
-    "SELECT (a.id - 1) * 25 + t.t + 1, a.id, t.t, :request, 4000, 2.0, 2.0, "
+    "SELECT t.t * :n + a.id, a.id, t.t, :request, 4000, 2.0, 2.0, "
     f"t.t, CASE WHEN {_WAITS} THEN 'queued' ELSE 'done' END, 'test:1', 'en', "
     f":now - 86400.0 * (50 - 2 * t.t) + a.id % 1000, CASE WHEN {_WAITS} THEN 0 ELSE 3 END, :town FROM a, t",
     "INSERT INTO ledger (account, why, units, at, key) "
@@ -88,11 +88,15 @@ FILL = (
     *(
         "INSERT INTO ledger (account, job, why, units, at, key, purse, window) "
         f"SELECT account, id, '{why}', {units}, created, '{why}:' || id || ':{which}', {purse}, "
-        f"CAST(created / 86400 AS INTEGER) * 86400 FROM job {where}"
-        for why, units, where in (("reserve", -4000, ""), ("refund", 1000, "WHERE status = 'done'"))
+        f"CAST(created / 86400 AS INTEGER) * 86400 FROM job WHERE created >= :now - {left} * 86400.0 "
+        f"AND created < :now - {left - 2} * 86400.0 {where}"
+        for left in range(50, 0, -2)
+        for why, units, where in (("reserve", -4000, ""), ("refund", 1000, "AND status = 'done'"))
         for which, purse in (("own", "account + 1"), ("pool", "1"))
     ),
     "INSERT INTO meter SELECT purse, window, -sum(units) FROM ledger WHERE window IS NOT NULL GROUP BY 1, 2",
+    "INSERT INTO usage SELECT community, CAST(created / 86400 AS INTEGER), account, count(*), 0, "
+    "sum(arrived), sum(1000 * arrived) FROM job GROUP BY 1, 2, 3",
     "INSERT INTO piece (job, account, number, digest, seed, width, height, size, created, preview) "
     "SELECT id, account, 0, printf('%064x', id), 0, 128, 128, 20000, created, zeroblob(1500) FROM job "
     "WHERE status = 'done' AND id % 5 <> 0",

@@ -81,3 +81,24 @@ def audit(tx: sqlite3.Connection) -> tuple[str, ...]:
     """Every imbalance, dangling reference and broken page."""
     dangling = tuple(str(row) for row in tx.execute("PRAGMA foreign_key_check").fetchall())
     return ledger.audit(tx) + dangling
+
+
+USAGE_SQL = """
+    SELECT community, day, account, jobs, failed, pictures, units FROM usage ORDER BY community, day, account
+"""
+ENTERED_SQL = """
+    SELECT community, CAST(created / 86400 AS INTEGER) AS day, job.account, count(*), sum(status = 'failed'),
+        sum(arrived), sum(CASE status WHEN 'done' THEN entered.units ELSE 0 END)
+    FROM job JOIN (
+        SELECT job, -sum(units) / count(DISTINCT coalesce(purse, 0)) AS units FROM ledger
+        WHERE job IS NOT NULL AND why IN ('reserve', 'refund') GROUP BY job
+    ) AS entered ON entered.job = job.id
+    GROUP BY 1, 2, 3 ORDER BY community, day, job.account
+"""
+
+
+def usage(tx: sqlite3.Connection) -> tuple[list[tuple[object, ...]], list[tuple[object, ...]]]:
+    """What the table of days says, and what jobs and ledger do: what each payer of a job did not get back is
+    its price.
+    """
+    return tx.execute(USAGE_SQL).fetchall(), tx.execute(ENTERED_SQL).fetchall()

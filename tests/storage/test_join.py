@@ -93,6 +93,8 @@ def test_whatever_was_under_way_nothing_is_lost_doubled_or_made(steps: list[Step
     for step in steps:
         world.do(step)
         assert people.audit(world.tx) == ()
+        kept, entered = people.usage(world.tx)
+        assert kept == entered
     reached = {meet(world.tx, who) for who in WHOS}
     found = {job.id for account in reached for job in jobs.mine(world.tx, account, 999)}
     assert found == set(world.asked)

@@ -330,6 +330,7 @@ class Town:
         problems = people.audit(self.tx)
         if problems:
             raise DiffersError(f"books: {problems}")
+        self._same("usage", *people.usage(self.tx))
         for account, wallet in self.model.wallets.items():
             self._same(f"wallet {account}", ledger.balance(self.tx, account), wallet)
         rows = self.tx.execute("SELECT id, kind, key, extra FROM purse WHERE community = ?", (TOWN,))

@@ -113,11 +113,10 @@ def _undone(tx: Connection, number_: int, call: Call) -> tuple[tuple[str, str], 
 async def show_stats(ask: Stats, call: Call, app: App) -> AsyncIterator[Reply]:
     """Pictures, credits and people of the last days here."""
     await moderator(call, app)
-    since = app.clock() - ask.days * 86_400.0
+    since = app.clock() - (ask.days - 1) * 86_400.0  # today is one of them
 
     def look(tx: Connection) -> tuple[stats.Totals, list[tuple[str, str]]]:
-        totals = stats.totals(tx, call.community, since)
-        heavy = stats.heaviest(tx, call.community, since, SHOWN)
+        totals, heavy = stats.since(tx, call.community, since, SHOWN)
         lines = [(person(tx, each.account)[:100], _used(each, call.language)) for each in heavy]
         return totals, lines
 
