@@ -327,6 +327,9 @@ class _Reader:
         if config.default_model not in names:
             near = _first(difflib.get_close_matches(config.default_model, names, 1))
             self._report("default_model", "choice", near, choices=", ".join(names))
+        if config.engines > 1 and ":" in config.device:  # each process sees one GPU, which is its first
+            facts = {"device": config.device, "engines": config.engines}
+            self._report("device", "one_gpu", config.device.partition(":")[0], **facts)
         if not config.web.public and not _is_loopback(config.web.host):
             self._report("web.host", "not_public", "public = true", host=config.web.host)
 

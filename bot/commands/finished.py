@@ -17,7 +17,7 @@ from storage.refusal import Refusal
 async def finished(job: Job, app: App) -> Reply:
     """The pictures with their buttons, or the bad news with what to do next."""
     if job.status is not Status.DONE:
-        return failed(job)
+        return failed(job, app.catalog.state(job.request.model).detail)
     pieces, grid = await app.database.read(_hung, job.id)
     if not pieces:
         return Reply(say(job.language, "finished.deleted"), private=job.private, job=job.id)
@@ -31,13 +31,14 @@ def _hung(tx: Connection, job_id: int) -> tuple[tuple[Piece, ...], Piece | None]
     return gallery.of_job(tx, job_id), gallery.grid(tx, job_id)
 
 
-def failed(job: Job) -> Reply:
-    """Why nothing came, that nothing was charged, and what to do next."""
+def failed(job: Job, detail: str = "") -> Reply:
+    """Why nothing came, that nothing was charged, and what to do next. ``detail``: what its model lacks."""
     if job.status is Status.CANCELLED:
         sentences = [say(job.language, "cancel.done", job=job.id)]
     else:
         code = f"refusal.{job.code}" if has(f"refusal.{job.code}") else "refusal.broken"
-        facts = {"model": job.request.model, "detail": ""}
+        request = job.request
+        facts = {"model": request.model, "detail": detail, "sampler": request.sampler, "steps": request.steps}
         sentences = [say(job.language, code, **facts), say(job.language, "finished.free")]
         sentences += [say(job.language, f"{code}.next", **facts)] if has(f"{code}.next") else []
     retry = Button(say(job.language, "button.retry"), again.Again(job.id), style="main")

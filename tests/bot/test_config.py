@@ -160,6 +160,13 @@ def test_everything_wrong_is_told_at_once(tmp_path: Path) -> None:
     }
 
 
+def test_one_gpu_for_several_engines_is_refused(tmp_path: Path) -> None:
+    """Each process sees a GPU of its own, under the number 0: number 1 would be none."""
+    assert problems(tmp_path, 'device = "cuda:1"\nengines = 2') == {"device": ("one_gpu", "cuda")}
+    assert loaded(tmp_path, 'device = "cuda"\nengines = 2').engines == 2
+    assert loaded(tmp_path, 'device = "cuda:1"').device == "cuda:1"
+
+
 @pytest.mark.parametrize(
     ("content", "what"), [(b"a = ", "not_toml"), (b"\xff\xfe", "unreadable"), (None, "no_file")]
 )
