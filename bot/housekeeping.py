@@ -16,12 +16,15 @@ from bot.talk import Gone, Later, Reply, Tone, Unsure
 from bot.texts import say
 from inference.request import UNITS
 from storage import gallery, inbox, ledger, matters, policy
+from storage.gallery import Old
 from storage.matters import Matter
 from storage.refusal import Refusal
 
 log = logging.getLogger(__name__)
 
 DAY = 86_400.0
+SLICE = 500
+"""Pictures looked at in one breath."""
 SEEN = 2 * DAY
 """Seconds for which an answered event is remembered: chats send one again within a day."""
 LEFTOVER = 3_600.0
@@ -48,14 +51,26 @@ async def refill(app: App) -> None:
 
 
 async def expire(app: App) -> None:
-    """Pictures that nobody starred, older than the operator keeps them."""
-    if not app.config.retention_days:
-        return
-    before = app.clock() - app.config.retention_days * DAY
-    gone = await app.database.write(gallery.expire, before, durable=True)
-    if gone:
-        await app.files.remove(gone)
-        log.info("expired", extra={"action": "expired", "files": len(gone)})
+    """Pictures that nobody starred, older than their channel, community or house keeps them; in slices, for
+    others read and write meanwhile."""
+    said, now = await app.database.read(policy.retentions), app.clock()
+    days = [each for each in (*said.values(), app.config.retention_days) if each]
+    count, last = 0, None
+    while days:
+        found = await app.database.read(gallery.old, now - min(days) * DAY, SLICE, last)
+        over = [each.id for each in found if _is_over(each, said, app.config.retention_days, now)]
+        gone = await app.database.write(gallery.expire, over, durable=True) if over else ()
+        count += await app.files.remove(gone)
+        if len(found) < SLICE:
+            break
+        last = found[-1]
+    if count:
+        log.info("expired", extra={"action": "expired", "files": count})
+
+
+def _is_over(old: Old, said: dict[tuple[str, str], int], otherwise: int, now: float) -> bool:
+    days = policy.kept_for(said, old.community, old.channel, otherwise)
+    return days > 0 and old.created < now - days * DAY
 
 
 async def checkpoint(app: App) -> None:

@@ -165,10 +165,34 @@ def delete(tx: sqlite3.Connection, job_id: int) -> tuple[str, ...]:
     return _unused(tx, {digest for (digest,) in rows})
 
 
-def expire(tx: sqlite3.Connection, before: float) -> tuple[str, ...]:
-    """Take out every picture made before ``before`` (Unix s) that is no favourite; as ``delete``."""
+@dataclass(frozen=True, slots=True)
+class Old:
+    """A picture or grid that is nobody's favourite, and where it was asked for."""
+
+    id: int
+    created: float
+    community: str
+    channel: str
+
+
+OLD_SQL = """
+    SELECT piece.id, piece.created, job.community, job.channel FROM piece JOIN job ON job.id = piece.job
+    WHERE piece.starred = 0 AND (piece.created, piece.id) > (?, ?) AND piece.created < ?
+    ORDER BY piece.created, piece.id LIMIT ?
+"""
+
+
+def old(tx: sqlite3.Connection, before: float, limit: int, after: Old | None = None) -> tuple[Old, ...]:
+    """The oldest ``limit`` that were made before ``before`` (Unix s), beginning behind ``after``."""
+    begin = (-1.0, 0) if after is None else (after.created, after.id)
+    return tuple(Old(*row) for row in tx.execute(OLD_SQL, (*begin, before, limit)).fetchall())
+
+
+def expire(tx: sqlite3.Connection, ids: Sequence[int]) -> tuple[str, ...]:
+    """Take these out, but for what became a favourite meanwhile; as ``delete``."""
     rows = tx.execute(
-        "DELETE FROM piece WHERE created < ? AND starred = 0 RETURNING digest", (before,)
+        "DELETE FROM piece WHERE id IN (SELECT value FROM json_each(?)) AND starred = 0 RETURNING digest",
+        (msgspec.json.encode(ids).decode(),),
     ).fetchall()
     return _unused(tx, {digest for (digest,) in rows})
 

@@ -94,6 +94,25 @@ def channels(tx: sqlite3.Connection, community: str) -> tuple[tuple[str, Policy]
     return tuple((channel, _policy.decode(text)) for channel, text in rows)
 
 
+_RETENTIONS_SQL = """
+    SELECT community, channel, json_extract(said, '$.retention') FROM policy
+    WHERE json_extract(said, '$.retention') IS NOT NULL
+"""
+
+
+def retentions(tx: sqlite3.Connection) -> dict[tuple[str, str], int]:
+    """Every community (its channel is '') and channel that said for how many days it keeps pictures."""
+    return {(community, channel): int(n) for community, channel, n in tx.execute(_RETENTIONS_SQL).fetchall()}
+
+
+def kept_for(said: dict[tuple[str, str], int], community: str, channel: str, otherwise: int) -> int:
+    """Days for which a picture from there is kept, 0 for ever: what the channel says, else the community,
+    else the house, else ``otherwise``.
+    """
+    layers = ((community, channel), (community, ""), (HOUSE, ""))
+    return next((said[each] for each in layers if each in said), otherwise)
+
+
 def check_request(policy: Policy, request: Request) -> None:
     """Refuse what is more than may be asked for here: limit_steps, limit_side, limit_count, limit_model."""
     if policy.steps is not None and request.steps > policy.steps:

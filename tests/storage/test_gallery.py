@@ -79,10 +79,21 @@ def test_expire_spares_favourites(tx: Tx) -> None:
     job = people.done(tx, me, grid=True)
     keep = gallery.of_job(tx, job.id)[1]
     gallery.star(tx, keep.id, True)
-    assert gallery.expire(tx, NOW) == ()
-    assert len(gallery.expire(tx, NOW + 1)) == 4
+    assert gallery.old(tx, NOW, 99) == ()
+    found = gallery.old(tx, NOW + 1, 99)
+    assert {each.id for each in found} == {i for (i,) in tx.execute("SELECT id FROM piece") if i != keep.id}
+    assert [gallery.old(tx, NOW + 1, 1, each) for each in found] == [(each,) for each in found[1:]] + [()]
+    assert len(gallery.expire(tx, [keep.id, *(each.id for each in found)])) == 4
     assert [p.id for p in gallery.mine(tx, me, 9)] == [keep.id]
     assert gallery.digests(tx) == {keep.digest}
+
+
+def test_the_oldest_are_found_by_their_index(tx: Tx) -> None:
+    """Every hour, in a gallery of any size: the slice is read, and nothing is sorted."""
+    plan = tx.execute(f"EXPLAIN QUERY PLAN {gallery.OLD_SQL}", (0.0, 0, 1.0, 9)).fetchall()
+    assert [str(row[-1]).split(" (")[0] for row in plan] == [
+        "SEARCH piece USING INDEX piece_age", "SEARCH job USING INTEGER PRIMARY KEY",
+    ]  # fmt: skip
 
 
 # --- files

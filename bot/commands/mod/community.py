@@ -22,6 +22,8 @@ from storage.refusal import Refusal
 
 NAMES = ("language", "zone", "hours", "only", "who", "nsfw", "retention", "gifts", "desk")
 """What of a policy is shown here."""
+_TOLD = ("hours", "gifts", "desk", "retention")
+"""Of these, what is shown in sentences of their own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,13 +71,19 @@ async def answer(ask: Community, call: Call, app: App) -> AsyncIterator[Reply]:
 
     if any((said, ask.only, ask.who, ask.free, ask.half, ask.closed, ask.lift)):
         done = await change(call, app, "community", work)
-        yield await confirmed(done, call, app, fields=await app.database.read(_shown, call))
+        fields = await app.database.read(_shown, call, app.config.retention_days)
+        yield await confirmed(done, call, app, fields=fields)
         return
-    fields = await app.database.read(_shown, call)
+    fields = await app.database.read(_shown, call, app.config.retention_days)
     yield Reply(
         say(call.language, "mod.community.text"), title=say(call.language, "mod.community.title"),
         fields=fields, private=True,
     )  # fmt: skip
+
+
+def _kept(language: str, here: int | None, house: int) -> str:
+    days = house if here is None else here
+    return say(language, "mod.retention.days", n=days) if days else say(language, "mod.retention.kept")
 
 
 def _said(ask: Community, call: Call) -> dict[str, Any]:
@@ -124,19 +132,20 @@ def _hours(ask: Community, before: tuple[Hours, ...]) -> tuple[Hours, ...] | Non
     )
 
 
-def _shown(tx: Connection, call: Call) -> tuple[tuple[str, str], ...]:
+def _shown(tx: Connection, call: Call, retention: int) -> tuple[tuple[str, str], ...]:
     counts, language = policy.counts(tx, call.community), call.language
     hours = tuple(
         (say(language, f"mod.tariff.{each.tariff}"), write_hours(each)) for each in counts.hours or ()
     )
     gifts = policy.GIFTS if counts.gifts is None else counts.gifts
-    lines = shown(tx, call, "", tuple(each for each in NAMES if each not in ("hours", "gifts", "desk")))
+    lines = shown(tx, call, "", tuple(each for each in NAMES if each not in _TOLD))
     desk = say(
         language,
         "mod.here" if counts.desk == lane(call.place) else "mod.elsewhere" if counts.desk else "mod.nowhere",
     )
     return (
         *lines, *hours,
+        (say(language, "mod.policy.retention"), _kept(language, counts.retention, retention)),
         (say(language, "mod.policy.gifts"), say(language, "mod.gifts_a_day", units=gifts)),
         (say(language, "mod.policy.desk"), desk),
     )  # fmt: skip
