@@ -103,6 +103,8 @@ SCHEDULERS: dict[str, tuple[str, dict[str, Any]]] = {
 }  # fmt: skip
 """A name a person may choose → the diffusers class and the settings that the name means."""
 
+PLAIN = "euler"
+"""It knows no setting that is not linear: what to use where another is refused."""
 _NON_LINEAR = ("thresholding", "clip_sample")
 _DEFAULTS = {"clip_sample": False}
 """Where a model's configuration is silent; diffusers' own default for DDIM is the non-linear one."""
@@ -125,7 +127,7 @@ def scheduler(name: str, config: Mapping[str, Any], prediction: str) -> Any:
     settings = _DEFAULTS | dict(config) | meant | {"prediction_type": prediction}
     for setting in _NON_LINEAR:
         if setting in known and settings.get(setting):
-            raise BadSampler("sampler_not_linear", f"{name} with {setting}; dpmpp_2m works")
+            raise BadSampler("sampler_not_linear", f"{name} with {setting}; {PLAIN} works")
     return kind(**{key: value for key, value in settings.items() if key in known})
 
 

@@ -3,7 +3,8 @@ once.
 
 It speaks through the same ``serve.py``. The picture is a flat colour that follows from prompt and seed. Words
 in double brackets in the prompt make it misbehave: ``[[slow 2.5]]`` takes 2.5 seconds, ``[[die]]`` kills the
-process, ``[[hang]]`` never answers and says that its step is stalled, ``[[break]]`` fails.
+process, ``[[hang]]`` never answers and says that its step is stalled, ``[[break]]`` fails, ``[[lose]]`` loses
+its device: the thread dies, as the real engine's does.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from functools import partial
 from inference import wire
 from inference.request import ModelSpec, Picture, Request
 
-_MAGIC = re.compile(r"\[\[(slow|die|hang|break)(?: ([0-9.]+))?\]\]")
+_MAGIC = re.compile(r"\[\[(slow|die|hang|break|lose)(?: ([0-9.]+))?\]\]")
 _TICK = 0.02
 """Seconds between two looks at the inbox while drawing slowly."""
 
@@ -99,6 +100,8 @@ class StubEngine:
             self._since = time.monotonic()
             while not self._stopping:
                 time.sleep(_TICK)
+        if word == "lose":
+            raise SystemExit  # ends this thread alone
         if word == "break":
             self._tell(wire.Failed(job=draw.job, attempt=draw.attempt, code="broken_picture"))
             return

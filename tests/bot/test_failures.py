@@ -11,6 +11,7 @@ from bot import texts
 from bot.commands.finished import failed
 from inference.models import CODES
 from inference.request import Request
+from inference.samplers import PLAIN
 from storage.jobs import Job, Status
 
 ROOT = Path(__file__).parents[2]
@@ -53,7 +54,7 @@ def test_every_failure_has_its_own_sentence_and_a_next_step(code: str, language:
 def test_a_sampler_that_is_not_linear_is_refused_by_name_with_what_to_use() -> None:
     shown = failed(job("sampler_not_linear", "en")).text
     assert "ddim" in shown
-    assert "dpmpp_2m" in shown
+    assert f"--sampler {PLAIN}" in shown
 
 
 def test_a_model_that_does_not_fit_says_how_much_it_needs_and_what_would_help() -> None:

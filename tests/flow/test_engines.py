@@ -95,6 +95,27 @@ async def test_one_engine_dies_and_the_other_goes_on(tmp_path: Path) -> None:
                 await asyncio.sleep(0.02)
 
 
+async def test_a_lost_device_sends_its_jobs_back_to_their_old_turns(tmp_path: Path) -> None:
+    """All are drawn at the place they had, but the one that loses every device: that is given up, and paid
+    back."""
+    async with pair(tmp_path, 0.05) as both:
+        before = await both.submit(0)
+        cursed = await both.submit(1, "[[lose]]")
+        made = [before, cursed, *[await both.submit(number % 3) for number in range(8)]]
+        rows = await both.over(made)
+        assert [row.turn for row in rows] == [job.turn for job in made]
+        assert [row.status for row in rows if row.id != cursed.id] == [Status.DONE] * 9
+        given_up = rows[1]
+        assert (given_up.status, given_up.code, given_up.deaths) == (
+            Status.FAILED,
+            "engine_died",
+            jobs.DEATHS,
+        )
+        balance = await both.database.read(ledger.balance, both.people[1])
+        drawn = sum(row.account == both.people[1] for row in rows if row.status is Status.DONE)
+        assert balance == 1_000_000 - 1_000 * drawn
+
+
 async def _engine(database: Database, job: int) -> str:
     def read(tx: object) -> str:
         row: tuple[str] = tx.execute("SELECT engine FROM job WHERE id = ?", (job,)).fetchone()  # type: ignore[attr-defined]

@@ -17,6 +17,7 @@ from inference import wire
 from inference.client import Client, clean_environment
 from inference.lock import Lock, Note, UnsafeFolder, living
 from inference.request import ModelSpec, Request
+from inference.serve import EXIT_LOST
 from inference.stub import picture
 
 SPECS = (ModelSpec(name="builtin"),)
@@ -146,6 +147,20 @@ async def test_a_job_that_kills_engines_does_not_stop_the_others(home: Path) -> 
             await bot.until_kind(wire.Lost, number)
         await bot.until_kind(wire.Hello, 3)
         await bot.draw(2)
+        await bot.until_kind(wire.Drawn)
+
+
+async def test_an_engine_that_lost_its_device_leaves_and_is_replaced(home: Path) -> None:
+    """It says so by its exit code; what it drew may be asked for again."""
+    async with Bot(home) as bot:
+        await bot.draw(1, "[[lose]]")
+        lost = await bot.until_kind(wire.Lost)
+        assert isinstance(lost, wire.Lost)
+        assert str(EXIT_LOST) in lost.reason
+        hello = await bot.until_kind(wire.Hello, 2)
+        assert isinstance(hello, wire.Hello)
+        assert (hello.drawing, hello.finished) == ((), ())
+        await bot.draw(1, attempt=2)
         await bot.until_kind(wire.Drawn)
 
 

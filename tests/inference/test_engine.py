@@ -472,6 +472,43 @@ def test_a_picture_that_breaks_in_half_precision_is_tried_once_in_float32(harnes
     assert not harness.engine._exact
 
 
+def test_a_picture_that_breaks_in_float32_too_is_tried_no_more(
+    harness: Harness, spy: Spy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once, not for ever; its neighbour arrives, and what was paid for it comes back (``test_dispatch``)."""
+    mark, casts = _poison(spy, "cat"), []
+
+    def cast(dtype: torch.dtype) -> Spy:
+        casts.append(dtype)
+        return spy
+
+    def after(out: torch.Tensor, cond: torch.Tensor) -> torch.Tensor:
+        guilty = (cond == mark).flatten(1).all(1)
+        return torch.where(guilty[:, None, None, None], torch.nan, out)
+
+    monkeypatch.setattr(spy, "cast", cast)
+    spy.pretends, spy.after = torch.bfloat16, after
+    cat, fox = harness.wait(harness.draw(ask(prompt="cat", steps=4)), harness.draw(ask(steps=4, seed=2)))
+    assert isinstance(cat, wire.Failed)
+    assert cat.code == "broken_picture"
+    assert isinstance(fox, wire.Drawn)
+    assert casts == [torch.float32]
+    assert len([latent for latent in spy.latents if not latent.isfinite().all()]) == 0
+
+
+def test_a_model_whose_sampler_is_not_linear_is_refused_by_name(
+    harness: Harness, spy: Spy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = {**spy.scheduler_config, "clip_sample": True, "thresholding": True}
+    monkeypatch.setattr(spy, "scheduler_config", config, raising=False)
+    (refused,) = harness.wait(harness.draw(ask(sampler="ddim")))
+    assert isinstance(refused, wire.Failed)
+    assert refused.code == "sampler_not_linear"
+    assert refused.detail.startswith("ddim with ")
+    assert samplers.PLAIN in refused.detail
+    harness.drawn(ask(sampler=samplers.PLAIN))
+
+
 def test_out_of_memory_halves_the_rows_and_everybody_still_gets_pictures(harness: Harness, spy: Spy) -> None:
     def before(cond: torch.Tensor) -> None:
         if len(cond) > 4:
@@ -639,3 +676,22 @@ def test_slots_are_clean_and_memory_stays(harness: Harness) -> None:
     assert not arena.cells.any()
     assert not harness.engine._works
     assert harness.engine._schedule.share.service("") == 0.0
+
+
+def test_a_weight_on_the_wire_is_a_share_of_the_steps(
+    harness: Harness, spy: Spy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A role's weight comes as ``Draw.weight``; with one row a call, three of four steps are the heavy one's."""
+    schedule = harness.engine._schedule
+    monkeypatch.setattr(schedule.share, "quantum", 0.0)
+    monkeypatch.setattr(schedule.costs, "cap", lambda *_: 1)
+    took: list[str] = []
+    charge = schedule.charge
+    monkeypatch.setattr(schedule, "charge", lambda flow, *rest: (took.append(flow), charge(flow, *rest))[1])
+    request = ask(guidance=1.0, steps=150)
+    first = harness.draw(request, flow="first", watch=False)  # the next two come while it is drawn
+    jobs = [harness.draw(request, flow=name, weight=w, watch=False) for name, w in (("a", 1.0), ("b", 3.0))]
+    harness.wait(first, *jobs)
+    both = took[max(took.index("a"), took.index("b")) : len(took) - took[::-1].index("b")]
+    counted = both.count("b") / both.count("a")
+    assert 2.7 <= counted <= 3.3, (counted, len(both))
