@@ -22,7 +22,7 @@ from bot.events import Event, Moved, Over, Progress, Started, Stuck, Subscriptio
 from bot.speed import Range, Speed
 from inference import wire
 from inference.request import Picture, Request
-from storage import accounts, jobs
+from storage import jobs
 from storage.database import Connection, Database, check_room
 from storage.gallery import Files, Kept
 from storage.jobs import Ahead, Job, NewJob, Status
@@ -73,11 +73,25 @@ class Engine(Protocol):
         """Let go of it; with ``quit`` it leaves too."""
 
 
+@dataclass(frozen=True, slots=True)
+class Health:
+    """How an engine is: ``device`` empty until it said its first word; ``left`` device seconds of what it
+    draws; ``lost`` times since that word."""
+
+    name: str
+    device: str
+    drawing: int
+    room: int
+    left: float
+    lost: int
+
+
 @dataclass(slots=True, eq=False)
 class _Link:
     """One engine as the dispatcher sees it."""
 
     engine: Engine
+    device: str = ""
     credits: int = 0
     met: bool = False
     lost: int = 0
@@ -119,7 +133,7 @@ def _claim_guest(tx: Connection, engine: str, now: float, full: set[int]) -> _Cl
     """A job for an engine without room: of somebody of whom it draws less than an equal part. They need not
     wait until a picture is done; the engine parks what is ahead of its share."""
     job = None if jobs.suspects(tx) else jobs.claim_guest(tx, engine, now, full)
-    return _Claimed(job, accounts.get(tx, job.account).weight) if job else None
+    return _Claimed(job, jobs.weight(tx, job.id)) if job else None
 
 
 def _claim(tx: Connection, engine: str, now: float, idle: bool, yields: bool) -> _Claimed | None:
@@ -131,7 +145,7 @@ def _claim(tx: Connection, engine: str, now: float, idle: bool, yields: bool) ->
     job = jobs.claim(tx, engine, now, alone=True) if idle else None
     if job is None and not (yields and jobs.suspects(tx)):
         job = jobs.claim(tx, engine, now, alone=False)
-    return _Claimed(job, accounts.get(tx, job.account).weight) if job else None
+    return _Claimed(job, jobs.weight(tx, job.id)) if job else None
 
 
 def _grid(drawn: wire.Drawn) -> Picture:
@@ -258,6 +272,13 @@ class Dispatch:
 
     def _eta(self, job: Job, ahead: Ahead) -> Range:
         return self.eta(job.cost, ahead, job.request.model, job.id, job.request)
+
+    def health(self) -> tuple[Health, ...]:
+        """Every engine as it is now."""
+        return tuple(
+            Health(each.engine.name, each.device, len(each.running), each.credits, each.left(None), each.lost)
+            for each in self._links
+        )
 
     def warming(self, model: str) -> bool:
         """No engine has this model ready yet: the first picture takes longer than ``eta`` says."""
@@ -405,6 +426,7 @@ class Dispatch:
         log.info("engine", extra={"action": "engine", "engine": link.engine.name, "device": hello.device})
         self._catalog.hear(link.engine.name, hello.models)
         before, link.running, link.credits, link.met, link.lost = link.running, {}, 0, True, 0
+        link.device = hello.device
         self._moved = True
         ours = before | self._orphans
         for job, attempt in (*hello.drawing, *hello.finished):

@@ -265,6 +265,19 @@ def claim_guest(tx: sqlite3.Connection, engine: str, now: float, full: Iterable[
     return _claimed(tx, tx.execute(CLAIM_GUEST_SQL, (engine, now, accounts)).fetchone(), now)
 
 
+_WEIGHT_SQL = """
+    SELECT coalesce(job.cost / nullif(job.share, 0.0), account.weight)
+    FROM job JOIN account ON account.id = job.account WHERE job.id = ?
+"""
+
+
+def weight(tx: sqlite3.Connection, job_id: int) -> float:
+    """How many usual shares of a busy machine a job was let in with: its account's and its role's weight
+    (``gate.Ticket``) make its ``share`` of virtual time so much smaller than its cost.
+    """
+    return float(tx.execute(_WEIGHT_SQL, (job_id,)).fetchone()[0])
+
+
 def _claimed(tx: sqlite3.Connection, row: tuple[object, ...] | None, now: float) -> Job | None:
     if row is None:
         return None

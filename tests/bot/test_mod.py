@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from inference import wire
 from storage import ledger
 from storage.accounts import OWNER, find
 from storage.refusal import Refusal
@@ -201,6 +202,10 @@ async def test_a_role_may_have_a_larger_share_of_a_busy_machine(still: Town) -> 
         lambda tx: tx.execute("SELECT turn FROM job ORDER BY id").fetchall()
     )
     assert turns[2][0] == 2 * turns[3][0] > 0
+    engine = still.room.engine
+    await engine.hello(credits=4)
+    weights = {draw.job: draw.weight for draw in await engine.wait_for(wire.Draw, 4)}
+    assert weights == pytest.approx({1: 1.0, 2: 2.0, 3: 1.0, 4: 2.0}), "inside the engine, step by step, too"
 
 
 # --- stepping in

@@ -681,7 +681,7 @@ def test_slots_are_clean_and_memory_stays(harness: Harness) -> None:
 def test_a_weight_on_the_wire_is_a_share_of_the_steps(
     harness: Harness, spy: Spy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A role's weight comes as ``Draw.weight``; with one row a call, three of four steps are the heavy one's."""
+    """A role's weight comes as ``Draw.weight``; of one row a call, three of four are the heavy one's."""
     schedule = harness.engine._schedule
     monkeypatch.setattr(schedule.share, "quantum", 0.0)
     monkeypatch.setattr(schedule.costs, "cap", lambda *_: 1)

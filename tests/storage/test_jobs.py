@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import sqlite3
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from inference.wire import Failure
-from storage import gallery, inbox, jobs, ledger, outbox
+from storage import gallery, inbox, jobs, ledger, outbox, policy
+from storage.allowances import Scene
 from storage.jobs import Ahead, Job, Status
 from storage.refusal import Refusal
 from tests.storage import people
@@ -357,3 +359,14 @@ def test_the_hot_statements_are_served_by_their_partial_index(
     assert f"INDEX {index}" in plan
     assert "TEMP B-TREE" not in plan
     assert "SCAN job |" not in f"{plan} |"
+
+
+def test_a_job_is_drawn_with_the_weight_it_was_let_in_with(tx: Tx) -> None:
+    """Its account's times its role's; one that costs nothing has its account's."""
+    me = meet(tx)
+    tx.execute("UPDATE account SET weight = 2.0")
+    policy.save(tx, "test:town", "", policy.Policy(weights={"role:7": 3.0}))
+    scene = Scene("test:town", "", ("role:7",))
+    asked = [replace(people.ask(me), scene=scene), people.ask(me), people.ask(me, cost=0.0)]
+    made = [jobs.submit(tx, each, NOW, limit=9) for each in asked]
+    assert [jobs.weight(tx, job.id) for job in made] == pytest.approx([6.0, 2.0, 2.0])
