@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from typing import Annotated
 
 from bot.app import App
 from bot.backups import renew
 from bot.commands.common import meet
 from bot.dispatch import surely
+from bot.options import Option
 from bot.talk import Button, Call, Reply
 from bot.texts import say
 from storage import forget
@@ -18,7 +20,7 @@ from storage import forget
 class ForgetMe:
     """Forget me; without ``sure`` only ask."""
 
-    sure: bool = False
+    sure: Annotated[bool, Option("sure", ("seguro",))] = False
 
 
 async def answer(ask: ForgetMe, call: Call, app: App) -> AsyncIterator[Reply]:

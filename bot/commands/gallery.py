@@ -24,7 +24,7 @@ PAGE = 4
 class Gallery:
     """My pictures, older than piece ``before``; only the starred ones if ``starred``."""
 
-    before: Annotated[int, Option("before", low=0, high=LAST_JOB)] = 0
+    before: Annotated[int, Option("before", ("antes",), low=0, high=LAST_JOB)] = 0
     starred: Annotated[bool, Option("starred", ("favoritas", "favourites"))] = False
 
 

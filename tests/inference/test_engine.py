@@ -6,7 +6,7 @@ from __future__ import annotations
 import io
 import random
 import time
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -687,7 +687,12 @@ def test_a_weight_on_the_wire_is_a_share_of_the_steps(
     monkeypatch.setattr(schedule.costs, "cap", lambda *_: 1)
     took: list[str] = []
     charge = schedule.charge
-    monkeypatch.setattr(schedule, "charge", lambda flow, *rest: (took.append(flow), charge(flow, *rest))[1])
+
+    def noted(flow: str, bucket: Hashable, rows: int) -> float:
+        took.append(flow)
+        return charge(flow, bucket, rows)
+
+    monkeypatch.setattr(schedule, "charge", noted)
     request = ask(guidance=1.0, steps=150)
     first = harness.draw(request, flow="first", watch=False)  # the next two come while it is drawn
     jobs = [harness.draw(request, flow=name, weight=w, watch=False) for name, w in (("a", 1.0), ("b", 3.0))]

@@ -25,6 +25,8 @@ NAMES = ("language", "zone", "hours", "only", "who", "nsfw", "retention", "gifts
 _TOLD = ("hours", "gifts", "desk", "retention")
 """Of these, what is shown in sentences of their own."""
 
+_SPANISH = {"retener": "withhold", "cubrir": "spoiler", "permitir": "allow"}
+
 
 @dataclass(frozen=True, slots=True)
 class Community:
@@ -43,7 +45,7 @@ class Community:
     )
     nsfw: Annotated[str | None, Option("nsfw", choices="nsfw")] = None
     channel: Annotated[str, Option("channel", ("canal",), names="channel", longest=300)] = ""
-    retention: Annotated[int | None, Option("retention", ("guardar",), low=0, high=36_500)] = None
+    retention: Annotated[int | None, Option("retention", ("guardar", "conservar"), low=0, high=36_500)] = None
     gifts: Annotated[float | None, Option("gifts", ("regalos",), low=0, high=100_000)] = None
     desk: Annotated[bool, Option("desk", ("mesa",))] = False
     lift: Lift = None
@@ -67,7 +69,7 @@ async def answer(ask: Community, call: Call, app: App) -> AsyncIterator[Reply]:
         hours = _hours(ask, policy.said(tx, call.community).hours or ())
         wanted |= {"hours": hours} if hours is not None else {}
         channel = meant(tx, f"#{ask.channel.lstrip('#')}", call, who.id, app).key if ask.channel else ""
-        return rewrite(tx, call.community, channel, wanted, ask.lift, NAMES)
+        return rewrite(tx, call.community, channel, wanted, ask, NAMES)
 
     if any((said, ask.only, ask.who, ask.free, ask.half, ask.closed, ask.lift)):
         done = await change(call, app, "community", work)
@@ -109,9 +111,10 @@ def zone(text: str) -> str:
 
 
 def _choice(text: str) -> str:
-    if text.casefold() not in CHOICES["nsfw"]:
+    known = dict.fromkeys(CHOICES["nsfw"]) | _SPANISH
+    if text.casefold() not in known:
         raise Refusal("bad_choice", flag="nsfw", value=text[:40], known=", ".join(CHOICES["nsfw"]))
-    return text.casefold()
+    return known[text.casefold()] or text.casefold()
 
 
 def _names(text: str, mark: str) -> list[str]:

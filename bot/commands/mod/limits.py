@@ -4,26 +4,36 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, Protocol
 
 import msgspec
 
 from bot.app import App
 from bot.commands import choose
 from bot.commands.mod.common import change, confirmed, meant, moderator
-from bot.options import Option
+from bot.options import Option, flags_of
 from bot.talk import Call, Reply
 from bot.texts import number, say
 from inference.request import MAX_COUNT, MAX_SIDE, MAX_STEPS
 from storage import acts, gate, policy
 from storage.accounts import Account
 from storage.acts import Change
+from storage.calendar import TARIFFS
 from storage.database import Connection
+from storage.policy import Policy
 from storage.refusal import Refusal
 
 NAMES = ("steps", "side", "count", "at_once", "burst", "models", "weights")
 """What of a policy is a limit."""
-Lift = Annotated[str | None, Option("lift", ("quitar",), longest=60)]
+Lift = Annotated[str | None, Option("lift", ("quitar", "levantar"), longest=60)]
+
+
+class Lifting(Protocol):
+    """An ask that may take a part of a policy back."""
+
+    @property
+    def lift(self) -> str | None:
+        """A flag of the ask, or ``all``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +71,7 @@ async def answer(ask: Limits, call: Call, app: App) -> AsyncIterator[Reply]:
             role = meant(tx, _at(ask.role), call, who.id, app).key
             before = policy.counts(tx, call.community).weights or {}
             wanted["weights"] = {**before, role: ask.weight}
-        return rewrite(tx, call.community, channel(tx, who.id), wanted, ask.lift, NAMES)
+        return rewrite(tx, call.community, channel(tx, who.id), wanted, ask, NAMES)
 
     if wanted or ask.lift or ask.role:
         done = await change(call, app, "limits", work)
@@ -93,28 +103,41 @@ def _models(text: str | None, app: App) -> tuple[str, ...] | None:
 
 
 def rewrite(
-    tx: Connection, community: str, channel: str, wanted: Mapping[str, Any], lift: str | None,
+    tx: Connection,
+    community: str,
+    channel: str,
+    wanted: Mapping[str, Any],
+    ask: Lifting,
     names: tuple[str, ...],
-) -> Change:  # fmt: skip
-    """Change a policy: what is ``wanted``, and nothing more of what ``lift`` names."""
+) -> Change:
+    """Change a policy: what is ``wanted``, and nothing more of what ``ask.lift`` names."""
     back = acts.policy_back(tx, community, channel)
-    lifted = _lifted(lift, names)
-    after = msgspec.structs.replace(policy.said(tx, community, channel), **lifted, **wanted)
+    before = policy.said(tx, community, channel)
+    after = msgspec.structs.replace(before, **{**_lifted(ask, names, before), **wanted})
     policy.save(tx, community, channel, after)
     where = {"subject": ["channel", channel]} if channel else {"subject": ["pool", ""]}
     return Change(where, [back])
 
 
-def _lifted(lift: str | None, names: tuple[str, ...]) -> dict[str, None]:
-    if lift is None:
-        return {}
-    word = lift.casefold().replace("-", "_")
-    flags = {"n": "count", "minute": "burst", "minuto": "burst", "weight": "weights", "peso": "weights"}
-    name = flags.get(word, word)
-    if name in ("all", "todo", "todos"):
-        return dict.fromkeys(names)
+_PARTS = {"weight": "weights", "role": "weights"}
+"""Fields of an ask that say a part of a policy under another name."""
+_ALL = ("all", "todo", "todos", "todas")
+
+
+def _lifted(ask: Lifting, names: tuple[str, ...], before: Policy) -> dict[str, Any]:
+    """What a policy is without the part that a flag's name, in either language, stands for."""
+    word = (ask.lift or "").strip().lstrip("-").casefold()
+    if not word or word in _ALL:
+        return dict.fromkeys(names) if word else {}
+    parts = {flag: _PARTS.get(field.name, field.name) for flag, field in flags_of(type(ask)).items()}
+    name = parts.get(word.replace("_", "-"), word.replace("-", "_"))
+    if name in TARIFFS and "hours" in names:
+        return {"hours": tuple(each for each in before.hours or () if each.tariff != name) or None}
     if name not in names:
-        raise Refusal("bad_choice", flag="lift", value=lift[:40], known=", ".join((*names, "all")))
+        known = [flag for flag, part in parts.items() if part in (*names, *TARIFFS)]
+        raise Refusal(
+            "bad_choice", flag="lift", value=(ask.lift or "")[:40], known=", ".join((*known, "all"))
+        )
     return {name: None}
 
 

@@ -56,7 +56,7 @@ class Role:
 
     role: Annotated[str, Option("role", ("rol",), word=True, names="role", longest=60)]
     person: Person
-    leave: Annotated[bool, Option("leave", ("quitar",))] = False
+    leave: Annotated[bool, Option("leave", ("quitar", "salir"))] = False
 
 
 async def block(ask: Block, call: Call, app: App) -> AsyncIterator[Reply]:
