@@ -283,6 +283,8 @@ class Engine:
         height, width = request.height // model.factor, request.width // model.factor
         longer = len(plan.table) / request.steps_run  # some samplers take a step more than they are told
         guided = round(request.guided_steps.start * longer), round(request.guided_steps.stop * longer)
+        if model.distilled:
+            cond, guided = model.guide(cond, request.guidance), (0, 0)
         return Run(
             work=work, index=index, seed=(request.seed + index) % 2**32, model=model, table=plan.table,
             bucket=Bucket(request.model, height, width, len(cond), exact), guidance=request.guidance,

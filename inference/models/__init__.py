@@ -63,6 +63,10 @@ class Denoiser(Protocol):
     """Weights in memory, 10⁶ bytes."""
 
     @property
+    def distilled(self) -> bool:
+        """Its guidance is an input (``guide``), so that one row a step does what others need two for."""
+
+    @property
     def device(self) -> torch.device:
         """Where ``denoise`` runs."""
 
@@ -82,6 +86,9 @@ class Denoiser(Protocol):
         k is the larger of ``chunks`` and what the prompt needs: give a guided pair the maximum of both so
         that their rows fit together. Equal (prompt, k) gives the identical, cached tensor: read only.
         """
+
+    def guide(self, cond: torch.Tensor, guidance: float) -> torch.Tensor:
+        """``cond`` of ``encode``, with the guidance of a ``distilled`` model in it; else ``cond`` itself."""
 
     def denoise(self, x: torch.Tensor, t: torch.Tensor, cond: torch.Tensor) -> torch.Tensor:
         """Prediction (rows, c, h, w) float32 for latents ``x`` (rows, c, h, w) at timesteps ``t`` (rows,).

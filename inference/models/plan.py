@@ -45,7 +45,7 @@ SECOND = {"text_encoder_2": "model"}
 """What SDXL has besides."""
 FOREIGN = {
     "addition_embed_type": "text", "class_embed_type": None, "encoder_hid_dim": None,
-    "encoder_hid_dim_type": None, "num_class_embeds": None, "time_cond_proj_dim": None,
+    "encoder_hid_dim_type": None, "num_class_embeds": None,
 }  # fmt: skip
 """Settings of a UNet that may ask for an input which SD1.x has not, with the one value that does not."""
 ADDED = "text_time"
@@ -243,6 +243,11 @@ def _check_fit(configs: Mapping[str, Mapping[str, Any]], kind: str) -> None:
         added = pooled + SIZES * _number(unet, "addition_time_embed_dim", 256)
         if unet.get("projection_class_embeddings_input_dim") != added or pooled > width:
             raise BadModel("model_corrupt", "unet/config.json: projection_class_embeddings_input_dim")
+    if (
+        unet.get("time_cond_proj_dim") is not None
+        and not 4 <= _number(unet, "time_cond_proj_dim", 0) <= width
+    ):
+        raise BadModel("model_corrupt", "unet/config.json: time_cond_proj_dim")
     if unet.get("cross_attention_dim", 1280) != width:
         raise BadModel("model_corrupt", "unet/config.json: cross_attention_dim is not the text encoder's")
 

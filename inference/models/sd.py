@@ -59,6 +59,8 @@ class StableDiffusion:
         self.factor = 2 ** (len(_widths(config)) - 1)
         self._scaling = float(config.scaling_factor)
         self._shift = float(getattr(config, "shift_factor", None) or 0.0)
+        self._told = int(plan.configs["unet"].get("time_cond_proj_dim") or 0)
+        """Width of the guidance that the UNet is told; 0: none."""
         weights = [*(p for part in parts.values() for p in part.parameters())]
         self.megabytes = sum(p.nbytes for p in weights) / 1e6
 
@@ -83,14 +85,38 @@ class StableDiffusion:
         return self._text.count(prompt)
 
     def encode(self, prompts: Sequence[str], chunks: int = 1) -> tuple[torch.Tensor, ...]:
-        """One tensor (k * window, dim) a prompt."""
-        return tuple(self._text.encode(prompt, chunks, self.dtype) for prompt in prompts)
+        """One tensor (k * window, dim) a prompt; a distilled model's has one more token, for ``guide``."""
+        return tuple(self._with_place(self._text.encode(prompt, chunks, self.dtype)) for prompt in prompts)
+
+    def _with_place(self, cond: torch.Tensor) -> torch.Tensor:
+        return torch.cat([cond, torch.zeros_like(cond[:1])]) if self._told else cond
+
+    @property
+    def distilled(self) -> bool:
+        """Whether the guidance is an input of its UNet."""
+        return self._told > 0
+
+    def guide(self, cond: torch.Tensor, guidance: float) -> torch.Tensor:
+        """``cond`` with the guidance in its last token, as the UNet was told it when it was distilled."""
+        if not self._told:
+            return cond
+        guided = cond.clone()
+        guided[-1, : self._told] = told(guidance, self._told).to(cond)
+        return guided
 
     @torch.inference_mode()
     def denoise(self, x: torch.Tensor, t: torch.Tensor, cond: torch.Tensor) -> torch.Tensor:
         """Prediction (rows, c, h, w) float32."""
-        given = x.to(self.dtype)
-        found: torch.Tensor = self._unet(given, t, encoder_hidden_states=cond, return_dict=False)[0]
+        return self._predict(x, t, cond, {})
+
+    def _predict(
+        self, x: torch.Tensor, t: torch.Tensor, cond: torch.Tensor, more: dict[str, Any]
+    ) -> torch.Tensor:
+        if self._told:
+            more["timestep_cond"], cond = cond[:, -1, : self._told], cond[:, :-1]
+        found: torch.Tensor = self._unet(
+            x.to(self.dtype), t, encoder_hidden_states=cond, return_dict=False, **more
+        )[0]
         return found.float()
 
     @torch.inference_mode()
@@ -132,6 +158,18 @@ class StableDiffusion:
             return self._encoded(pixels)
         scaled: torch.Tensor = (latent.float() - self._shift) * self._scaling
         return scaled
+
+
+def told(guidance: float, width: int) -> torch.Tensor:
+    """(width,) float32: a guidance scale as waves, for a UNet that was distilled with it.
+
+    Luo et al. 2023, arXiv 2310.04378 (their scale is one less); the waves are github.com/google-research/vdm,
+    ``model_vdm.py``.
+    """
+    half = width // 2
+    step = torch.log(torch.tensor(10_000.0)) / (half - 1)
+    waves = (torch.tensor(guidance - 1.0) * 1_000.0) * torch.exp(torch.arange(half) * -step)
+    return torch.nn.functional.pad(torch.cat([torch.sin(waves), torch.cos(waves)]), (0, width % 2))
 
 
 def pixels_of(pixels: torch.Tensor) -> torch.Tensor:

@@ -69,7 +69,8 @@ class StableDiffusionXL(StableDiffusion):
         return max(self._text.count(prompt), self._second.count(prompt))
 
     def encode(self, prompts: Sequence[str], chunks: int = 1) -> tuple[torch.Tensor, ...]:
-        """One tensor (k * window + 1, dim) a prompt; the last token is the pooled text, padded with zeros."""
+        """One tensor (k * window + 1, dim) a prompt; the last token is the pooled text, padded with zeros (a
+        distilled model's has one more, as in SD1.x)."""
         return tuple(self._kept(prompt, max(chunks, self.chunks(prompt))) for prompt in prompts)
 
     def _kept(self, prompt: str, chunks: int) -> torch.Tensor:
@@ -88,7 +89,7 @@ class StableDiffusionXL(StableDiffusion):
         pooled = self._pool.pooled(tokenizer.ids(tokenizer.chunks(prompt)[0]))
         last = torch.zeros_like(tokens[:1])
         last[0, : len(pooled)] = pooled.to(tokens.dtype)
-        joined = torch.cat([tokens, last])
+        joined = self._with_place(torch.cat([tokens, last]))
         return torch.zeros_like(joined) if self._zeros and not prompt else joined
 
     @torch.inference_mode()
@@ -99,15 +100,10 @@ class StableDiffusionXL(StableDiffusion):
         dim -= 6 * self._unet_config("addition_time_embed_dim")
         size = [height * self.factor, width * self.factor]
         sizes = torch.tensor([[*size, 0, 0, *size]], device=x.device, dtype=cond.dtype).expand(rows, 6)
-        added = {"text_embeds": cond[:, -1, :dim], "time_ids": sizes}
-        found: torch.Tensor = self._unet(
-            x.to(self.dtype),
-            t,
-            encoder_hidden_states=cond[:, :-1],
-            added_cond_kwargs=added,
-            return_dict=False,
-        )[0]
-        return found.float()
+        pooled = -2 if self.distilled else -1
+        added = {"text_embeds": cond[:, pooled, :dim], "time_ids": sizes}
+        text = torch.cat([cond[:, :pooled], cond[:, pooled + 1 :]], 1) if self.distilled else cond[:, :-1]
+        return self._predict(x, t, text, {"added_cond_kwargs": added})
 
     def _unet_config(self, name: str) -> int:
         config: Any = self._unet.config

@@ -76,8 +76,11 @@ def scheduler_config(prediction: str = "epsilon") -> dict[str, Any]:
     }  # fmt: skip
 
 
-def modules(kind: str = "tiny", seed: int = 0) -> dict[str, torch.nn.Module]:
-    """UNet, autoencoder (``kind`` tiny or kl) and text encoder with seeded random weights."""
+def modules(kind: str = "tiny", seed: int = 0, told: int | None = None) -> dict[str, torch.nn.Module]:
+    """UNet, autoencoder (``kind`` tiny or kl) and text encoder with seeded random weights.
+
+    ``told``: width of the guidance that a distilled UNet is told.
+    """
     from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
     from diffusers.models.autoencoders.autoencoder_tiny import AutoencoderTiny
     from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
@@ -90,6 +93,7 @@ def modules(kind: str = "tiny", seed: int = 0) -> dict[str, torch.nn.Module]:
         unet = UNet2DConditionModel(
             sample_size=8, in_channels=CHANNELS, out_channels=CHANNELS, block_out_channels=(32, 64),
             layers_per_block=1, cross_attention_dim=DIM, attention_head_dim=8, norm_num_groups=8,
+            time_cond_proj_dim=told,
             down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"),
             up_block_types=("UpBlock2D", "CrossAttnUpBlock2D"),
         )  # fmt: skip
@@ -122,7 +126,7 @@ XL_DIM = 48
 """Conditioning width of the second encoder of the tiny SDXL."""
 
 
-def modules_xl(seed: int = 0) -> dict[str, torch.nn.Module]:
+def modules_xl(seed: int = 0, told: int | None = None) -> dict[str, torch.nn.Module]:
     """UNet, autoencoder and two text encoders of an SDXL with seeded random weights."""
     from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
     from transformers.models.clip.configuration_clip import CLIPTextConfig
@@ -139,7 +143,7 @@ def modules_xl(seed: int = 0) -> dict[str, torch.nn.Module]:
             down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
             up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"), transformer_layers_per_block=(1, 2),
             use_linear_projection=True, addition_embed_type="text_time", addition_time_embed_dim=8,
-            projection_class_embeddings_input_dim=XL_DIM + 6 * 8,
+            projection_class_embeddings_input_dim=XL_DIM + 6 * 8, time_cond_proj_dim=told,
         ).train(False)  # fmt: skip
         text = CLIPTextModelWithProjection(
             CLIPTextConfig(
@@ -152,10 +156,10 @@ def modules_xl(seed: int = 0) -> dict[str, torch.nn.Module]:
     return made | {"text_encoder_2": text.train(False)}
 
 
-def folder_xl(at: Path, *, seed: int = 0) -> Path:
+def folder_xl(at: Path, *, seed: int = 0, told: int | None = None) -> Path:
     """A whole diffusers folder of a tiny SDXL in ``at``."""
     at.mkdir(parents=True, exist_ok=True)
-    for name, module in modules_xl(seed).items():
+    for name, module in modules_xl(seed, told).items():
         module.save_pretrained(at / name)  # type: ignore[operator]
     write_tokenizer(at / "tokenizer")
     write_tokenizer(at / "tokenizer_2", pad="!")
@@ -181,10 +185,12 @@ def _liven(text: torch.nn.Module) -> None:
             parameter.data = torch.randn_like(parameter)
 
 
-def folder(at: Path, *, kind: str = "tiny", prediction: str = "epsilon", seed: int = 0) -> Path:
+def folder(
+    at: Path, *, kind: str = "tiny", prediction: str = "epsilon", seed: int = 0, told: int | None = None
+) -> Path:
     """A whole diffusers folder of a tiny model in ``at``, written as diffusers and transformers write it."""
     at.mkdir(parents=True, exist_ok=True)
-    made = modules(kind, seed)
+    made = modules(kind, seed, told)
     for name, module in made.items():
         module.save_pretrained(at / name)  # type: ignore[operator]
     write_tokenizer(at / "tokenizer")
