@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from bot.config import Config
 from bot.dispatch import Catalog, Dispatch
 from bot.outbox import Outbox
+from bot.seats import Seats
 from bot.sent import Sent
 from bot.texts import say
 from storage.database import Database
@@ -31,6 +32,8 @@ class App:
     """``say(language, key, **values)``: every sentence a person sees."""
     sent: Sent = field(init=False, repr=False)
     """Pictures that people send."""
+    seats: Seats = field(default_factory=Seats, repr=False)
+    """Who sits at the moderators' page."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "sent", Sent(self.files))

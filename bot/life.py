@@ -86,6 +86,8 @@ async def live(
         stack.push_async_callback(_within, CLOSING, database.close())
         app = _app(config, home, database, engines(config, home), clock)
         life = Life(app, home, tuple(adapters(app, home)))
+        asked = {each.name: getattr(each, "moderates", None) for each in life.adapters}
+        app.seats.chats = {name: moderates for name, moderates in asked.items() if moderates}
         for adapter in life.adapters:
             await _start(adapter)
         await stack.enter_async_context(_parts(life))

@@ -92,6 +92,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "rules": ("word", "pattern", "allow"),
     "tariffs": ("free", "half", "closed"),
     "nsfw": ("withhold", "spoiler", "allow"),
+    "ways": ("show", "spoiler", "hold", "delete"),
 }
 """Fixed lists that ``Option.choices`` may name."""
 

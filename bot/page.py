@@ -247,7 +247,8 @@ class Page:
         def seen(tx: Connection) -> tuple[Piece, ...]:
             row = jobs.get(tx, job)
             mine = row is not None and row.account == accounts.find(tx, who)
-            return gallery.of_job(tx, job) if row is not None and (mine or not row.private) else ()
+            hidden = row is None or row.private or row.shown == "withheld"
+            return gallery.of_job(tx, job) if mine or not hidden else ()
 
         return tuple(_kept(piece, ()) for piece in await self.app.database.read(seen))
 

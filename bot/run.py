@@ -50,12 +50,14 @@ class _Chats:
 
     def __call__(self, app: App, home: Home) -> Sequence[Adapter]:
         from bot.adapters.web import Web
+        from bot.bureau import Bureau
         from bot.page import Page
 
         web = self.config.web
         self.page = Web(
-            Page(app), home.data, host=web.host, port=web.port, public=web.public, names=web.names
-        )
+            Page(app), home.data, host=web.host, port=web.port, public=web.public, names=web.names,
+            bureau=Bureau(app),
+        )  # fmt: skip
         chats: list[Adapter] = [self.page, Control(app, home.runtime())]
         if self.terminal:
             from bot.adapters.terminal import Terminal

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 
-from inference.request import Request
+from inference.request import ModelSpec, Request
 
 GUESS = 1.0
 """Seconds for one unit of ``Request.work`` before anything was measured: a small model on two CPU cores."""
@@ -82,6 +82,14 @@ class Speed:
     def seconds(self, request: Request) -> float:
         """Device seconds of the whole request."""
         return request.work * self._seconds.get(request.model, GUESS)
+
+    def standard(self, spec: ModelSpec) -> float:
+        """Device seconds of one picture of a model as it is usually asked for."""
+        usual = Request(
+            prompt="", model=spec.name, width=spec.width, height=spec.height, steps=spec.steps,
+            guidance=spec.guidance, count=1,
+        )  # fmt: skip
+        return self.seconds(usual)
 
     def range(self, seconds: float, *, measured: bool = True) -> Range:
         """``seconds`` as what a person is told: neighbours share steps, so it is never one figure.

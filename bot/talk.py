@@ -144,6 +144,8 @@ class Reply:
     progress: float | None = None
     ends: float | None = None
     job: int | None = None
+    link: str = ""
+    """An address of our own that opens in a browser; shown so that it can be pressed or copied."""
 
 
 class Gone(Exception):  # noqa: N818 - an answer, not an error

@@ -143,6 +143,11 @@ def sanction_back(ids: Sequence[int], *, ended: bool) -> Step:
     return ("sanction", list(ids), ended)
 
 
+def shown_back(job: int, shown: str) -> Step:
+    """How a job's pictures are shown now."""
+    return ("shown", job, shown)
+
+
 @dataclass(frozen=True, slots=True)
 class _Undo:
     """What walks a step back: one transaction, one moment, a key of its own."""
@@ -174,3 +179,6 @@ class _Undo:
 
     def hold(self, job: int, release: bool) -> None:
         jobs.hold(self.tx, job, release=release)
+
+    def shown(self, job: int, shown: str) -> None:
+        jobs.show_as(self.tx, job, shown)

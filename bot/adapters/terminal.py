@@ -168,6 +168,8 @@ class Terminal:
             self._print(reply.text, _STYLES.get(reply.tone, ""))
         for label, value in reply.fields:
             self._print(f"  {label}: {value}", "dim" if reply.tone is Tone.WAITING else "")
+        if reply.link:
+            self._print(f"  {reply.link}")
 
     def _offer(self, reply: Reply) -> None:
         """Numbers press the newest message's buttons; a word presses the newest button of that name."""

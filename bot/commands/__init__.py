@@ -42,7 +42,7 @@ from bot.commands import (
     upscale,
     vary,
 )
-from bot.commands.mod import cases, community, limits, log, people, rules
+from bot.commands.mod import cases, community, limits, log, page, people, pictures, rules
 from bot.commands.mod import queue as mod_queue
 from bot.commands.mod import quota as mod_quota
 from bot.talk import Ask, Call, Reply
@@ -112,10 +112,12 @@ MODERATION: tuple[Command, ...] = (
     Command("mod rules remove", rules.Remove, rules.remove),
     Command("mod rules test", rules.Test, rules.test),
     Command("mod community", community.Community, community.answer),
+    Command("mod picture", pictures.ModPicture, pictures.answer),
     Command("mod cases", cases.Cases, cases.cases),
     Command("mod log", log.Log, log.log),
     Command("mod stats", log.Stats, log.show_stats),
     Command("mod undo", log.Undo, log.undo),
+    Command("mod page", page.ModPage, page.answer),
 )
 """What moderators can type, all under one root. Who may is checked in each answer; a chat only hides them.
 
@@ -150,7 +152,7 @@ _WORDS = {
     "unblock": "desbloquear",
     "warn": "avisar", "role": "rol", "rules": "reglas", "list": "lista", "add": "agregar", "remove": "quitar",
     "test": "probar", "cases": "casos", "community": "comunidad", "log": "registro", "stats": "uso",
-    "undo": "deshacer",
+    "undo": "deshacer", "picture": "imagen", "page": "pagina",
 }  # fmt: skip
 """The words of a path in Spanish."""
 

@@ -65,7 +65,8 @@ def find_seen(tx: Connection, account: int, job_id: int) -> Job:
         raise Refusal("no_job", job=job_id)
     hung = job.status is Status.DONE and bool(gallery.of_job(tx, job_id))
     mine = job.account == account
-    if not (hung or (mine and job.status is not Status.DONE)) or (job.private and not mine):
+    hidden = job.private or job.shown == "withheld"
+    if not (hung or (mine and job.status is not Status.DONE)) or (hidden and not mine):
         raise Refusal("no_job", job=job_id)
     return job
 

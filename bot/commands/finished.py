@@ -21,6 +21,8 @@ async def finished(job: Job, app: App) -> Reply:
     pieces, grid = await app.database.read(_hung, job.id)
     if not pieces:
         return Reply(say(job.language, "finished.deleted"), private=job.private, job=job.id)
+    if job.shown == "withheld":
+        return Reply(say(job.language, "finished.withheld"), private=job.private, job=job.id)
     try:
         return await _pictures(job, pieces, grid, app)
     except Refusal as refusal:

@@ -91,33 +91,45 @@ class Site:
         self, method: str, path: str, headers: dict[str, str], body: bytes | None = None
     ) -> Answer:
         """Exactly these bytes, and the whole answer."""
-        lines = [f"{method} {path} HTTP/1.1", *(f"{name}: {value}" for name, value in headers.items())]
-        if body is not None and "Transfer-Encoding" not in headers and "Content-Length" not in headers:
-            lines.append(f"Content-Length: {len(body)}")
-        lines.append("Connection: close")
-        head = "\r\n".join([*lines, "", ""]).encode("utf-8", "surrogateescape")
-        return await self.raw(head + (body or b""))
+        return await send(self.web.port, method, path, headers, body)
 
     async def raw(self, data: bytes, *more: tuple[float, bytes]) -> Answer:
         """Bytes, and later bytes after a pause in seconds."""
-        reader, writer = await asyncio.open_connection("127.0.0.1", self.web.port)
-        try:
-            writer.write(data)
-            await writer.drain()
-            for pause, late in more:
-                await asyncio.sleep(pause)
-                writer.write(late)
-                await writer.drain()
-            async with asyncio.timeout(5):
-                return await _answer(reader)
-        finally:
-            writer.close()
+        return await raw(self.web.port, data, *more)
 
     async def enter(self) -> str:
         """Sign in the owner; the cookie."""
         answer = await self.post("/api/enter", {"token": token(self.web)}, Cookie=None)
         assert answer.status == 200, answer
         return answer.headers["set-cookie"].partition(";")[0]
+
+
+async def send(
+    port: int, method: str, path: str, headers: dict[str, str], body: bytes | None = None
+) -> Answer:
+    """One request, with these headers and no others."""
+    lines = [f"{method} {path} HTTP/1.1", *(f"{name}: {value}" for name, value in headers.items())]
+    if body is not None and "Transfer-Encoding" not in headers and "Content-Length" not in headers:
+        lines.append(f"Content-Length: {len(body)}")
+    lines.append("Connection: close")
+    head = "\r\n".join([*lines, "", ""]).encode("utf-8", "surrogateescape")
+    return await raw(port, head + (body or b""))
+
+
+async def raw(port: int, data: bytes, *more: tuple[float, bytes]) -> Answer:
+    """Bytes, and later bytes after a pause in seconds."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    try:
+        writer.write(data)
+        await writer.drain()
+        for pause, late in more:
+            await asyncio.sleep(pause)
+            writer.write(late)
+            await writer.drain()
+        async with asyncio.timeout(5):
+            return await _answer(reader)
+    finally:
+        writer.close()
 
 
 async def _answer(reader: asyncio.StreamReader) -> Answer:

@@ -141,6 +141,7 @@ def _paragraphs(reply: Reply, style: Style, *, result: bool) -> list[str]:
         _prompt(reply),
         "\n".join(filter(None, [_body(reply.text, style), bar])),
         _line(reply, style) if result or reply.tone is Tone.WAITING else _list(reply.fields, style),
+        f"<{reply.link}>" if reply.link else "",  # ours: nobody's words stand in it
     ]
 
 

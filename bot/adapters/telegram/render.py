@@ -102,6 +102,8 @@ def _paragraph(rich: Rich, text: str) -> None:
 
 def _body(rich: Rich, reply: Reply, *, brief: bool) -> None:
     """Label and value: under a picture all on one line, else one a line."""
+    if reply.link:
+        rich.line(reply.link)
     if brief:
         facts = " · ".join(f"{label}: {value}" for label, value in reply.fields)
         if facts:

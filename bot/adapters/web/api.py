@@ -44,6 +44,8 @@ FILES = {
     "icon.svg": ("icon.svg", "image/svg+xml"),
     "page.webmanifest": ("page.webmanifest", "application/manifest+json"),
     "style.css": ("style.css", "text/css; charset=utf-8"),
+    "mod": ("mod.html", "text/html; charset=utf-8"),
+    "mod.css": ("mod.css", "text/css; charset=utf-8"),
     **{
         f"{name}.js": (f"{name}.js", "text/javascript; charset=utf-8")
         for name in (
@@ -54,7 +56,10 @@ FILES = {
             "composer",
             "dom",
             "form",
+            "mod",
+            "modviews",
             "net",
+            "plots",
             "viewer",
             "views",
             "words",
@@ -62,6 +67,9 @@ FILES = {
     },
 }
 """Every file the server can send: address → name and type. No address ever becomes a path."""
+
+PAGES = ("", "mod")
+"""The files that somebody may come to from elsewhere."""
 
 Language = Literal["en", "es"]
 
@@ -129,7 +137,7 @@ class Api:
 
     def routes(self) -> list[Route]:
         """Every address there is."""
-        files = [Route(f"/{name}", "GET", self.file, navigable=name == "") for name in FILES]
+        files = [Route(f"/{name}", "GET", self.file, navigable=name in PAGES) for name in FILES]
         return [
             *files,
             Route("/api/texts", "GET", self.texts),
@@ -242,16 +250,7 @@ class Api:
         return self.server.sessions.get(name)
 
     async def _body(self, request: web.Request, kind: type[T]) -> T:
-        """The posted JSON, in time and in shape."""
-        try:
-            async with asyncio.timeout(self.server.patience):
-                data = await request.read()
-        except TimeoutError as late:
-            raise Denied(408, "slow") from late
-        try:
-            return msgspec.json.decode(data, type=kind)
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as problem:
-            raise Denied(400, "shape") from problem
+        return await read_body(request, kind, self.server.patience)
 
     async def upload(self, request: web.Request) -> web.StreamResponse:
         """A picture for the next prompt, as bytes; its digest. It is opened elsewhere, later, or never."""
@@ -459,6 +458,19 @@ class Api:
         """What I may still spend."""
         session = await self._session(request)
         return web.json_response(asdict(await self.house.quota(f"web:{session.name}")))
+
+
+async def read_body(request: web.Request, kind: type[T], patience: float) -> T:
+    """The posted JSON, in time (s) and in shape."""
+    try:
+        async with asyncio.timeout(patience):
+            data = await request.read()
+    except TimeoutError as late:
+        raise Denied(408, "slow") from late
+    try:
+        return msgspec.json.decode(data, type=kind)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as problem:
+        raise Denied(400, "shape") from problem
 
 
 def said(text: str, label: str = "", about: str = "", *, picture: bool = False) -> dict[str, Any]:

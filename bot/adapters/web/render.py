@@ -31,6 +31,7 @@ def render(reply: Reply, pack: Pack, keep: Keep) -> dict[str, Any]:
         "progress": reply.progress,
         "ends": reply.ends,
         "job": reply.job,
+        "link": reply.link,
         "images": [_image(each, reply.fleeting, keep) for each in reply.images if each.data or each.digest],
         "buttons": [[show_button(button, pack) for button in row] for row in reply.buttons],
     }

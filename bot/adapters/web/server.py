@@ -14,7 +14,9 @@ from typing import Any, Final
 from aiohttp import web
 
 from bot.adapters.web.api import Api, Route, said
+from bot.adapters.web.bureau import Bureau
 from bot.adapters.web.house import House
+from bot.adapters.web.mod import ModApi
 from bot.adapters.web.render import render, tiles
 from bot.adapters.web.security import (
     ALL_GUARDS,
@@ -62,10 +64,12 @@ class Web:
         clock: Callable[[], float] = time.time,
         patience: float = 10.0,
         max_body: int = MAX_BODY,
+        bureau: Bureau | None = None,
     ) -> None:
         if not public and host not in {"127.0.0.1", "localhost", "::1"}:
             raise Refusal("web_public", host=host)
         self.house = house
+        self.bureau = bureau
         self.host = host
         self.port = port
         self.public = public
@@ -101,6 +105,8 @@ class Web:
         self._runner = runner
         if self.port == 0:
             self.port = int(runner.addresses[0][1])
+        if self.bureau:
+            self.bureau.opened(self.address)
 
     def launch_address(self) -> str:
         """The page's address with a one-time token that signs in the owner.
@@ -231,7 +237,8 @@ class Web:
     def _application(self) -> web.Application:
         app = web.Application(middlewares=[self._answer], client_max_size=self.max_body)
         self._routes: dict[str, Route] = {}
-        for route in Api(self).routes():
+        moderators = ModApi(self, self.bureau).routes() if self.bureau else []
+        for route in (*Api(self).routes(), *moderators):
             resource = app.router.add_resource(route.path)
             resource.add_route("*", route.handle)
             self._routes[resource.canonical] = route

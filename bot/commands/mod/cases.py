@@ -28,11 +28,11 @@ from storage.refusal import Refusal
 
 SHOWN = 5
 """Matters in one answer: a row of buttons each."""
-_WAYS: dict[str, State] = {
+_STATES: dict[str, State] = {
     "approve": "approved", "keep": "approved", "uphold": "upheld", "remove": "removed",
     "spoiler": "spoilered",
 }  # fmt: skip
-_OF = {"refusal": ("approve", "uphold"), "report": ("keep", "spoiler", "remove")}
+WAYS = {"refusal": ("approve", "uphold"), "report": ("keep", "spoiler", "remove")}
 """What may be decided of what."""
 MatterId = Annotated[int, Option(low=1, high=2**53)]
 
@@ -103,7 +103,7 @@ def about(matter: Matter, language: str) -> str:
 def buttons(matter: Matter, language: str, which: str = "") -> tuple[Button, ...]:
     """The ways to decide it."""
     return tuple(
-        Button(say(language, f"button.{way}") + which, Decide(matter.id, way)) for way in _OF[matter.kind]
+        Button(say(language, f"button.{way}") + which, Decide(matter.id, way)) for way in WAYS[matter.kind]
     )
 
 
@@ -111,14 +111,14 @@ async def decide(ask: Decide, call: Call, app: App) -> AsyncIterator[Reply]:
     """Decide it, once. An approved request is submitted first: if it cannot be, nothing is decided."""
     who = await moderator(call, app)
     matter = await app.database.read(_here, ask.matter, call, who)
-    if ask.way not in _OF[matter.kind]:
+    if ask.way not in WAYS[matter.kind]:
         raise Refusal("bad_button")
     if ask.way == "approve":
         await app.dispatch.submit(_approved(matter, app))
     unused: list[str] = []
 
     def work(tx: Connection, who: Account) -> Change:
-        done = matters.decide(tx, matter.id, _WAYS[ask.way], who.id, app.clock())
+        done = matters.decide(tx, matter.id, _STATES[ask.way], who.id, app.clock())
         if done.job is not None and ask.way == "remove":
             unused.extend(gallery.delete(tx, done.job))
         elif done.job is not None:

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 from bot.app import App
 from bot.commands.common import LAST_JOB, meet
 from bot.options import Option, shown
-from bot.talk import Button, Call, Reply, Tone
+from bot.talk import Button, Call, Reply, Tone, platform
 from bot.texts import moment, say
 from inference.request import UNITS
 from storage import accounts, acts, allowances, gate, jobs, policy
@@ -19,6 +19,7 @@ from storage.acts import Act, Change
 from storage.allowances import Kind
 from storage.calendar import Moment
 from storage.database import Connection
+from storage.jobs import Job
 from storage.refusal import Refusal
 
 MOST = 1_000_000
@@ -39,6 +40,8 @@ async def moderator(call: Call, app: App) -> Account:
     The owner may everywhere; others where their chat says so, and nobody else in the house itself.
     """
     account = await meet(call, app)
+    if platform(call.place) == platform(call.who) and not account.unlimited:  # a chat's word, not our page's
+        app.seats.hear(call.who, call.community, entitled=call.entitled, now=app.clock())
     if not (account.unlimited or (call.entitled and call.community)):
         raise Refusal("not_moderator")
     if call.titles:
@@ -165,6 +168,14 @@ def called(tx: Connection, kind: str, key: str, language: str) -> str:
 def person(tx: Connection, account: int) -> str:
     """A person as moderators see them: where they are known, else their number alone."""
     return ", ".join(accounts.who_of(tx, account)[:3]) or f"({account})"
+
+
+def here(tx: Connection, number: int, call: Call, who: Account) -> Job:
+    """The job, if this moderator may touch it. Raises Refusal no_job: elsewhere and nowhere read the same."""
+    job = jobs.get(tx, number)
+    if job is None or not (who.unlimited or job.community == call.community):
+        raise Refusal("no_job", job=number)
+    return job
 
 
 # --- changing something

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from bot.app import App
 from bot.commands.common import short
-from bot.commands.mod.common import Queued, change, confirmed, moderator, person
+from bot.commands.mod.common import Queued, change, confirmed, here, moderator, person
 from bot.talk import Button, Call, Reply
 from bot.texts import duration, say
 from storage import jobs
@@ -74,18 +74,10 @@ def _line(tx: Connection, job: Job, language: str, now: float) -> tuple[str, str
     return f"#{job.id} · {facts['who']}"[:100], f"{facts['state']} · {waited} · {prompt}"
 
 
-def _here(tx: Connection, number: int, call: Call, who: Account) -> Job:
-    """The job, if this moderator may touch it. Raises Refusal no_job: elsewhere and nowhere read the same."""
-    job = jobs.get(tx, number)
-    if job is None or not (who.unlimited or job.community == call.community):
-        raise Refusal("no_job", job=number)
-    return job
-
-
 async def cancel(ask: ModCancel, call: Call, app: App) -> AsyncIterator[Reply]:
     """Stop it: the queue first, then the record, so that what is written down has happened."""
     who = await moderator(call, app)
-    await app.database.read(_here, ask.job, call, who)
+    await app.database.read(here, ask.job, call, who)
     job = await app.dispatch.cancel(ask.job)
     if job is None:
         raise Refusal("already_over", job=ask.job)
@@ -100,7 +92,7 @@ async def hold(ask: Hold, call: Call, app: App) -> AsyncIterator[Reply]:
     """Let it wait."""
 
     def work(tx: Connection, who: Account) -> Change:
-        job = _here(tx, ask.job, call, who)
+        job = here(tx, ask.job, call, who)
         if jobs.hold(tx, job.id) is None:
             raise Refusal("not_waiting", job=job.id)
         return Change({"job": job.id}, [("hold", job.id, True)], job.account)
@@ -112,7 +104,7 @@ async def release(ask: Release, call: Call, app: App) -> AsyncIterator[Reply]:
     """Let it go on."""
 
     def work(tx: Connection, who: Account) -> Change:
-        job = _here(tx, ask.job, call, who)
+        job = here(tx, ask.job, call, who)
         if jobs.hold(tx, job.id, release=True) is None:
             raise Refusal("not_held", job=job.id)
         return Change({"job": job.id}, [("hold", job.id, False)], job.account)

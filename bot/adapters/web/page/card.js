@@ -43,7 +43,7 @@ export function update(card, message) {
   card.reply.className = `reply ${reply?.tone ?? "waiting"}${signed ? " signed" : ""}${reply?.images.length ? " pictured" : ""}`;
   fill(parts.head, [reply?.title, reply?.tone, language], () => headline(reply));
   fill(parts.quote, [reply?.prompt, message.said?.text, language], () => quote(reply?.prompt, message.said?.text));
-  fill(parts.text, [busy(reply) ? "" : reply?.text, Boolean(reply), signed, language], () => text(reply, signed));
+  fill(parts.text, [busy(reply) ? "" : reply?.text, reply?.link, Boolean(reply), signed, language], () => text(reply, signed));
   drawWork(card, reply);
   fill(parts.pictures, [reply?.tiles ?? reply?.images, reply?.fleeting, language], () => pictures(card, reply));
   fill(parts.fields, [reply?.fields, compact(reply), language], () => (compact(reply) ? facts(reply.fields) : details(reply?.fields ?? [])));
@@ -108,10 +108,11 @@ const busy = (reply) => Boolean(reply?.fleeting && reply.progress !== null);
 function text(reply, signed) {
   if (!reply) return [h("p.dots", { "aria-label": say("card.sent") }, h("i"), h("i"), h("i"))];
   if (!reply.text || busy(reply)) return []; // while it is drawn the words stand under the bar
-  return reply.text.split("\n").filter(Boolean).map((line, at) => {
+  const link = reply.link ? [h("p", {}, h("a.link", { href: reply.link, target: "_blank", rel: "noopener", text: reply.link }))] : [];
+  return [...reply.text.split("\n").filter(Boolean).map((line, at) => {
     if (line.startsWith("/imagine ")) return h("div.line", {}, h("code", { text: line, dir: "auto" }), copyButton(line));
     return h(signed && at === 0 ? "p.first" : "p", { text: line, dir: "auto" });
-  });
+  }), ...link];
 }
 
 // -- progress --------------------------------------------------------------------------------------------

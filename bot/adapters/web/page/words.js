@@ -13,6 +13,15 @@ export async function load(wanted) {
   document.documentElement.lang = language;
 }
 
+/** More sentences, by dotted keys, under `root`; the next `load` takes them away again. */
+export function extend(root, more) {
+  for (const [key, text] of Object.entries(more)) {
+    const parts = [root, ...key.split(".")];
+    const last = parts.pop();
+    parts.reduce((table, part) => (table[part] ??= {}), texts)[last] = text;
+  }
+}
+
 /** say("queue.ahead", {n: 3}); a missing key shows itself. */
 export function say(key, values = {}) {
   let found = key.split(".").reduce((table, part) => table?.[part], texts);
