@@ -47,4 +47,5 @@ def build(
     return Engine(
         lambda changed: Loader(specs, load, changed), Studio(), tell, where, Known(home, where),
         aside=aside, sweeps=True,
+        record=device.Recording if chosen.type == "cuda" else None,
     )  # fmt: skip

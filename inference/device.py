@@ -52,8 +52,9 @@ def out_of_memory(error: Exception) -> bool:
 
 
 def lost(error: Exception) -> bool:
-    """Whether the device itself is gone, so that only a new process helps."""
-    return "CUDA error" in str(error) and not out_of_memory(error)
+    """Whether the device itself is gone, so that only a new process helps; a failed capture is no loss."""
+    text = str(error)
+    return "CUDA error" in text and "captur" not in text and not out_of_memory(error)
 
 
 class CudaStreams:
@@ -126,6 +127,37 @@ class StepClock:
         first, last, tell = self._open.popleft()
         last.synchronize()
         tell(first.elapsed_time(last) / 1_000)
+
+
+class Recording:
+    """A call recorded as a CUDA graph: repeated with other numbers of the same shapes, launched as one.
+
+    Another thread may use the device meanwhile. Recordings share their memory: they never run at once, and a
+    result is a copy.
+    """
+
+    _pool: Any = None
+
+    def __init__(self, call: Callable[..., torch.Tensor], *given: torch.Tensor) -> None:
+        where = given[0].device
+        aside: Any = torch.cuda.Stream(where)  # type: ignore[no-untyped-call]
+        self._given = [tensor.clone() for tensor in given]
+        aside.wait_stream(torch.cuda.current_stream(where))
+        with torch.cuda.stream(aside):
+            for _ in range(2):  # what is allocated and chosen at the first call must not be recorded
+                call(*self._given)
+        torch.cuda.current_stream(where).wait_stream(aside)
+        Recording._pool = Recording._pool or torch.cuda.graph_pool_handle()
+        self._graph: Any = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(self._graph, pool=Recording._pool, capture_error_mode="thread_local"):
+            self._found = call(*self._given)
+
+    def __call__(self, *given: torch.Tensor) -> torch.Tensor:
+        """The call, with these."""
+        for mine, tensor in zip(self._given, given, strict=True):
+            mine.copy_(tensor)
+        self._graph.replay()
+        return self._found.clone()
 
 
 def _now() -> Any:

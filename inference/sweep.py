@@ -1,4 +1,4 @@
-"""Warming up: T(rows) of a model's usual step, measured while nobody wants anything."""
+"""Warming up: T(rows) of a model's usual step, measured while nobody wants anything; and recorded then."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from inference import device
 from inference.batch import Bucket, Costs
 from inference.known import Known
 from inference.models import Denoiser
+from inference.replay import Replayed
 from inference.request import ModelSpec
 
 log = logging.getLogger(__name__)
@@ -29,14 +30,17 @@ def sweep(
     bucket = Bucket(spec.name, height, width, len(cond))
     known.recall(costs, bucket, model)
     yield
+
+    def given(rows: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        x = torch.zeros(rows, model.latent_channels, height, width, device=model.device)
+        return x, torch.full((rows,), 500.0, device=model.device), cond.expand(rows, *cond.shape)
+
     while (rows := costs.unknown(bucket)) is not None:
         if 2 * (costs.seconds(bucket, rows // 2) or 0.0) > PATIENCE:
-            return
-        x = torch.zeros(rows, model.latent_channels, height, width, device=model.device)
-        t = torch.full((rows,), 500.0, device=model.device)
+            break
         clock.start()
         try:
-            model.denoise(x, t, cond.expand(rows, *cond.shape))
+            model.denoise(*given(rows))
         except RuntimeError as error:
             if device.lost(error):
                 raise
@@ -47,3 +51,7 @@ def sweep(
         clock.drain()
         known.note(costs, bucket, model)
         yield
+    if isinstance(model, Replayed):
+        for learnt in costs.known(bucket):
+            model.consider(clock, *given(learnt))
+            yield

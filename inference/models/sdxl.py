@@ -62,6 +62,7 @@ class StableDiffusionXL(StableDiffusion):
         super().__init__(spec, plan, parts, texts[0])
         self._second, self._pool = texts[1], pool
         self._zeros = plan.zeros
+        self._told_sizes: dict[tuple[int, int, torch.dtype], torch.Tensor] = {}
         self._joined: OrderedDict[tuple[str, int, torch.dtype], torch.Tensor] = OrderedDict()
 
     def chunks(self, prompt: str) -> int:
@@ -98,12 +99,19 @@ class StableDiffusionXL(StableDiffusion):
         rows, _, height, width = x.shape
         dim = self._unet_config("projection_class_embeddings_input_dim")
         dim -= 6 * self._unet_config("addition_time_embed_dim")
-        size = [height * self.factor, width * self.factor]
-        sizes = torch.tensor([[*size, 0, 0, *size]], device=x.device, dtype=cond.dtype).expand(rows, 6)
+        sizes = self._sizes(height * self.factor, width * self.factor, cond).expand(rows, 6)
         pooled = -2 if self.distilled else -1
         added = {"text_embeds": cond[:, pooled, :dim], "time_ids": sizes}
         text = torch.cat([cond[:, :pooled], cond[:, pooled + 1 :]], 1) if self.distilled else cond[:, :-1]
         return self._predict(x, t, text, {"added_cond_kwargs": added})
+
+    def _sizes(self, height: int, width: int, like: torch.Tensor) -> torch.Tensor:
+        """(1, 6) how large it is, its crop, how large it shall be; kept, as a copy to a device waits."""
+        key = height, width, like.dtype
+        if key not in self._told_sizes:
+            size = [height, width]
+            self._told_sizes[key] = torch.tensor([[*size, 0, 0, *size]], device=like.device, dtype=like.dtype)
+        return self._told_sizes[key]
 
     def _unet_config(self, name: str) -> int:
         config: Any = self._unet.config
