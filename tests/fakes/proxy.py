@@ -1,8 +1,9 @@
 """A bad line between a bot and a platform: it delays, drops, resets, repeats, refuses, cuts off, by a seed.
 
 It stands in front of any HTTP platform (``upstream``), Telegram's fake or Discord's; what it did is counted.
-A fault is decided for each request alone, so that a seed and an order of requests give the same faults again.
-``heal`` ends all of them.
+A fault is decided for each request alone, and on a websocket for each message, so that a seed and an order of
+requests give the same faults again. ``heal`` ends all of them, but not a silence that has begun: a half-open
+connection stays one.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ from enum import StrEnum
 import aiohttp
 from aiohttp import web
 
+from tests.fakes.tunnel import tunnel
+
 
 class Fault(StrEnum):
     """What can happen to one request."""
@@ -32,10 +35,16 @@ class Fault(StrEnum):
     FLOOD = "flood"  # 429; not done
     REPEAT = "repeat"  # what is safe to repeat reaches the platform twice
     REPLAY = "replay"  # news that were told before are told again
+    PORTAL = "portal"  # somebody else answers 200, with a page; not done
+    GARBAGE = "garbage"  # the answer is not what the platform said; done
+    HANG = "hang"  # nothing comes any more, and the connection stays open; not done
 
 
-NOT_DONE = frozenset({Fault.DROP, Fault.REFUSE, Fault.FLOOD})
+NOT_DONE = frozenset({Fault.DROP, Fault.REFUSE, Fault.FLOOD, Fault.PORTAL, Fault.HANG})
 """After these the platform knows nothing of the request."""
+SPOKEN = frozenset({Fault.DELAY, Fault.DROP, Fault.TRUNCATE, Fault.REPLAY, Fault.GARBAGE, Fault.HANG})
+"""What can happen to a message of a websocket."""
+NONSENSE = "\x00}{ not what was said"
 HOP = frozenset({"host", "content-length", "transfer-encoding", "connection", "content-encoding"})
 
 
@@ -81,6 +90,8 @@ class Proxy:
     bad: bool = False
     fired: Counter[Fault] = field(default_factory=Counter)
     root: str = ""
+    over: asyncio.Event = field(default_factory=asyncio.Event)
+    """The proxy ends: who hangs is let go."""
     _dice: random.Random = field(init=False)
     _told: bytes = b""
     _runner: web.AppRunner | None = None
@@ -98,6 +109,7 @@ class Proxy:
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        self.over.set()
         if self._runner:
             await self._runner.cleanup()
         if self._session:
@@ -108,13 +120,17 @@ class Proxy:
         self.bad = False
 
     def _fault(self, path: str) -> Fault | None:
+        fault = self._rolled(path)
+        return fault if fault and self._fits(fault, path) else None
+
+    def _rolled(self, path: str) -> Fault | None:
         if not self.bad or not self.only.search(path):
             return None
         dice = self._dice.random()
         for fault, rate in self.rates.items():
             dice -= rate
             if dice < 0:
-                return fault if self._fits(fault, path) else None
+                return fault
         return None
 
     def _fits(self, fault: Fault, path: str) -> bool:
@@ -122,11 +138,23 @@ class Proxy:
             return self.dialect.safe.search(path) is not None
         return fault is not Fault.REPLAY or (bool(self._told) and self.dialect.news.search(path) is not None)
 
+    def spoken(self, path: str, *, told: bool) -> Fault | None:
+        """What happens to the next message of a websocket; ``told``: one was told before."""
+        fault = self._rolled(path)
+        if fault not in SPOKEN or (fault is Fault.REPLAY and not told):
+            return None
+        self.fired[fault] += 1
+        return fault
+
     async def _pass(self, request: web.Request) -> web.StreamResponse:
+        if request.headers.get("Upgrade", "").lower() == "websocket":
+            return await tunnel(self, request, self.upstream)
         body = await request.read()
         fault = self._fault(request.path)
         if fault:
             self.fired[fault] += 1
+        if fault is Fault.HANG:
+            await self.over.wait()
         if fault is Fault.DELAY:
             await asyncio.sleep(self.delay)
         if fault in NOT_DONE or fault is Fault.REPLAY:
@@ -158,6 +186,8 @@ class Proxy:
             return web.Response(body=self._told, content_type="application/json")
         if fault is Fault.FLOOD:
             return self.dialect.flood(1.0)
+        if fault is Fault.PORTAL:
+            return web.Response(text="<html>Welcome to our wireless network</html>", content_type="text/html")
         if fault is Fault.REFUSE:
             return web.Response(status=502, text="<html>bad gateway</html>", content_type="text/html")
         return self._cut(request)
@@ -168,6 +198,8 @@ class Proxy:
         """The platform did it: what the bot hears of that."""
         if fault is Fault.BREAK:
             return web.Response(status=504, text="<html>timeout</html>", content_type="text/html")
+        if fault is Fault.GARBAGE:
+            return web.Response(text=NONSENSE, content_type="application/json")
         if fault is Fault.LOSE:
             return self._cut(request)
         if fault in {Fault.RESET, Fault.TRUNCATE} and request.transport:

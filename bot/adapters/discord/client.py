@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import zlib
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from itertools import chain, repeat
@@ -26,6 +27,8 @@ log = logging.getLogger(__name__)
 OFFICIAL = "https://discord.com/api/v10"
 AGAIN = (2.0, 5.0, 15.0, 60.0)
 """Seconds until another try to sign in."""
+SILENCE = 60.0
+"""Seconds without a word from the gateway, not even a heartbeat, after which it is connected to anew."""
 LONGEST_429 = 30.0
 """Seconds of a rate limit that a request waits for by itself; a longer one is for the outbox."""
 REFUSED = (discord.LoginFailure, discord.PrivilegedIntentsRequired)
@@ -33,6 +36,8 @@ AWAY = (
     aiohttp.ClientError, OSError, TimeoutError, discord.HTTPException, discord.GatewayNotFound,
     discord.ConnectionClosed, discord.RateLimited,
 )  # fmt: skip
+NONSENSE = (ValueError, TypeError, KeyError, zlib.error)
+"""What the library raises when somebody else answers in Discord's place: the page of a wireless network."""
 NOT_YOU = 4004
 """The gateway's word for a token that is no longer good."""
 
@@ -55,9 +60,11 @@ class Client(discord.AutoShardedClient):
             member_cache_flags=discord.MemberCacheFlags.none(),
             max_messages=None,
             max_ratelimit_timeout=LONGEST_429,
+            heartbeat_timeout=SILENCE,
             allowed_mentions=discord.AllowedMentions.none(),
         )
-        point_at(api_root)
+        self._elsewhere = point_at(api_root)
+        self._shards = shards
         self.token = token
         self.heard: Heard = _nobody
         self.entered = asyncio.Event()
@@ -73,6 +80,9 @@ class Client(discord.AutoShardedClient):
 
     async def setup_hook(self) -> None:
         """Signed in, not connected yet."""
+        if self._elsewhere:  # when it cannot resume, the library goes to Discord's own gateway by default
+            _, address, _ = await self.http.get_bot_gateway()
+            DiscordWebSocket.DEFAULT_GATEWAY = yarl.URL(address)
         self.entered.set()
         await self.declare()
 
@@ -98,6 +108,14 @@ class Client(discord.AutoShardedClient):
         """A bug of ours: one line, without what people said."""
         log.exception("broke", extra={"action": "broke", "event": event_method})
 
+    def anew(self) -> None:
+        """As if it had never been started: also how many shards there are is asked again, and where."""
+        self.clear()
+        self.entered.clear()
+        self.shard_count = self._shards  # type: ignore[assignment]  # None: Discord says how many
+        # Closed with its session; the library would go on with it.
+        self.http.connector = discord.utils.MISSING
+
     async def leave(self) -> None:
         """Close what is open."""
         with suppress(AttributeError):  # never signed in: the library has no queue of its shards yet
@@ -115,12 +133,12 @@ def _read(memo: Path) -> str:
         return ""
 
 
-def point_at(api_root: str) -> None:
-    """Talk to this root instead of Discord's own; the library keeps it for the whole process."""
-    if api_root != OFFICIAL:
-        Route.BASE = api_root.rstrip("/")
-        root = yarl.URL(api_root)
-        DiscordWebSocket.DEFAULT_GATEWAY = root.with_scheme("wss" if root.scheme == "https" else "ws")
+def point_at(api_root: str) -> bool:
+    """Whether this root is not Discord's own: then it is talked to. The library keeps it for the process."""
+    if api_root == OFFICIAL:
+        return False
+    Route.BASE = api_root.rstrip("/")
+    return True
 
 
 async def connect(client: Client, say: Callable[[str], None]) -> None:
@@ -142,6 +160,8 @@ async def connect(client: Client, say: Callable[[str], None]) -> None:
             log.warning("away", extra={"action": "away", "error": type(away).__name__})
             if pause == AGAIN[0]:
                 say("discord.away")
+        except NONSENSE as error:
+            log.warning("nonsense", exc_info=error, extra={"action": "away", "error": type(error).__name__})
         else:
             return
         await _afresh(client)
@@ -152,5 +172,4 @@ async def _afresh(client: Client) -> None:
     """The same client, as if it had never been started."""
     client.entered.clear()
     await client.leave()
-    client.clear()
-    client.http.connector = discord.utils.MISSING  # closed with its session; the library would go on with it
+    client.anew()

@@ -99,15 +99,18 @@ class Rest:
             more["json"] = body
         try:
             async with asyncio.timeout(PATIENCE):
-                return await self._http.request(Route(method, path, **where), **more)
+                said = await self._http.request(Route(method, path, **where), **more)
         except discord.RateLimited as limited:
             raise Later(limited.retry_after) from limited
         except discord.HTTPException as error:
             raise _meaning(error) from error
         except aiohttp.ClientConnectorError as error:
             raise Later(PAUSE) from error
-        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+        except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:  # ValueError: no JSON
             raise Unsure(repeatable=True) from error
+        if said and isinstance(said, str):  # somebody else's page
+            raise Unsure(repeatable=True)
+        return said
 
     # --- answers to an interaction
 
@@ -145,7 +148,7 @@ class Rest:
             "PATCH", ONE if address.second else ORIGINAL, body=body, files=files,
             webhook_id=self._application, webhook_token=address.token, message_id=address.message,
         )  # fmt: skip
-        return int(said["id"])
+        return _id(said)
 
     async def withdraw(self, address: Address) -> None:
         """Delete the first answer."""
@@ -160,7 +163,7 @@ class Rest:
             params={"wait": "true", "with_components": "true"},
             webhook_id=self._application, webhook_token=address.token,
         )  # fmt: skip
-        return int(said["id"])
+        return _id(said)
 
     # --- as the bot itself
 
@@ -179,7 +182,7 @@ class Rest:
             "POST", "/channels/{channel_id}/messages", files=files, channel_id=channel,
             body={**body, "nonce": nonce, "enforce_nonce": True},
         )  # fmt: skip
-        return int(said["id"])
+        return _id(said)
 
     async def recent(self, channel: int) -> list[dict[str, Any]]:
         """The last 50 messages of a channel, newest first."""
@@ -197,7 +200,7 @@ class Rest:
     async def direct(self, user: int) -> int:
         """The channel of a conversation with this person."""
         said = await self._ask("POST", "/users/@me/channels", body={"recipient_id": str(user)})
-        return int(said["id"])
+        return _id(said)
 
     async def declare(self, commands: Sequence[Mapping[str, Any]]) -> None:
         """These are our commands, everywhere, and no others."""
@@ -209,6 +212,14 @@ class Rest:
         """What somebody attached."""
         async with asyncio.timeout(PATIENCE):
             return await self._http.get_from_cdn(url)
+
+
+def _id(said: Any) -> int:
+    """Of a message or channel that Discord says there is."""
+    try:
+        return int(said["id"])
+    except (TypeError, KeyError, ValueError):
+        raise Unsure(repeatable=True) from None
 
 
 def _body(message: Message, *, edit: bool = False) -> tuple[dict[str, Any], list[discord.File]]:

@@ -37,6 +37,8 @@ AWAY = 3.0
 """Seconds until another try when Telegram cannot be reached."""
 WRONG = 300.0
 """And when it does not take the token."""
+READ = 10.0
+"""Seconds that an answer may take."""
 LONG = 25
 """Seconds of one long poll."""
 PATIENCE = 3.0
@@ -87,6 +89,8 @@ async def request(call: Awaitable[T], *, repeatable: bool) -> T:
         raise Unsure(repeatable=repeatable) from error
     except Conflict as error:
         raise Later(AWAY) from error
+    except TelegramError as error:  # not Telegram's words: a page of a wireless network, or half an answer
+        raise Unsure(repeatable=repeatable) from error
 
 
 _WORDS: tuple[tuple[str, type[Exception]], ...] = (
@@ -129,7 +133,7 @@ class Line:
         """A bot that asks ``api_root``. Uploads get a minute, everything else ten seconds."""
         root = api_root.rstrip("/")
         self._ways = (
-            HTTPXRequest(32, read_timeout=10, write_timeout=10, pool_timeout=10, media_write_timeout=60),
+            HTTPXRequest(32, read_timeout=READ, write_timeout=10, pool_timeout=10, media_write_timeout=60),
             HTTPXRequest(1, read_timeout=LONG),
         )
         self.bot = Bot(

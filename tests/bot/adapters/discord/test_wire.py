@@ -12,8 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from discord.gateway import DiscordWebSocket
-from discord.http import Route
 
 from bot import converse, outbox
 from bot.adapters.discord.adapter import Discord
@@ -27,17 +25,16 @@ from bot.secret import Secret
 from inference.request import Request
 from storage import accounts
 from storage.jobs import NewJob
+from tests.bot.adapters.discord.house import official
 from tests.fakes.discord import TOKEN, Drop, Wire, refuse, wire
 from tests.fakes.engine import DrawingEngine, FakeEngine
 from tests.fakes.room import CONFIG, Room, room
 
 
 @pytest.fixture(autouse=True)
-def official() -> Iterator[None]:
-    """The library keeps the root for the whole process: it is put back."""
-    before = Route.BASE, DiscordWebSocket.DEFAULT_GATEWAY
-    yield
-    Route.BASE, DiscordWebSocket.DEFAULT_GATEWAY = before
+def root() -> Iterator[None]:
+    with official():
+        yield
 
 
 @asynccontextmanager
