@@ -18,8 +18,8 @@ import typer
 from typer.core import TyperCommand
 
 from bot import logs
-from bot.config import BadConfig, Config, load
-from bot.texts import has, say, spoken
+from bot.config import BadConfig, Config, load, spoken_here
+from bot.texts import has, say
 from storage.refusal import Refusal
 
 
@@ -48,26 +48,23 @@ ConfigFile = Annotated[
 ]
 
 
-def language() -> str:
-    """What the person at this terminal speaks, as their environment says."""
-    for name in ("FALOPITAS_LANG", "LC_ALL", "LC_MESSAGES", "LANG"):
-        if os.environ.get(name):
-            return spoken(os.environ[name].partition(".")[0])
-    return "en"
+def language(settings: Config | None = None) -> str:
+    """What the person at this terminal speaks: as their environment says, else as the operator does."""
+    return spoken_here(os.environ) or (settings.language if settings else "en")
 
 
-def sentence(refusal: Refusal) -> str:
+def sentence(refusal: Refusal, tongue: str) -> str:
     """A refusal and its next step, and what else is wrong."""
     key = f"refusal.{refusal.code}"
     if not has(key):
-        return say(language(), "cli.refused", code=refusal.code)
+        return say(tongue, "cli.refused", code=refusal.code)
     keys = [key, *([f"{key}.next"] if has(f"{key}.next") else [])]
-    lines = [say(language(), each, **refusal.values) for each in keys]
-    lines += [sentence(each) for each in refusal.also]
+    lines = [say(tongue, each, **refusal.values) for each in keys]
+    lines += [sentence(each, tongue) for each in refusal.also]
     if refusal.code == "port_in_use":
         from bot.run import free_port
 
-        lines.append(say(language(), "cli.next_port", port=free_port(refusal.values["port"])))
+        lines.append(say(tongue, "cli.next_port", port=free_port(refusal.values["port"])))
     return "\n".join(lines)
 
 
@@ -87,12 +84,15 @@ def configured(file: Path | None) -> Config:
         quit_with("\n".join(problems(language(), bad)), USAGE)
 
 
-def carry_out(work: Callable[[], Coroutine[Any, Any, int]]) -> NoReturn:
-    """Run to the end and leave with its code; a refusal is a sentence, Ctrl-C is no traceback."""
+def carry_out(work: Callable[[str], Coroutine[Any, Any, int]], tongue: str) -> NoReturn:
+    """Run to the end and leave with its code; a refusal is a sentence, Ctrl-C is no traceback.
+
+    ``work`` is told the language.
+    """
     try:
-        code = asyncio.run(work())
+        code = asyncio.run(work(tongue))
     except Refusal as refusal:
-        quit_with(sentence(refusal), REFUSED)
+        quit_with(sentence(refusal, tongue), REFUSED)
     except KeyboardInterrupt:
         quit_with("", INTERRUPTED)
     raise typer.Exit(code)
@@ -112,7 +112,9 @@ def run(
     from bot import run as running
 
     settings = configured(config)
-    carry_out(lambda: running.run(settings, language(), terminal=terminal, browser=browser))
+    carry_out(
+        lambda tongue: running.run(settings, tongue, terminal=terminal, browser=browser), settings.language
+    )
 
 
 class _WithFlags(TyperCommand):
@@ -139,7 +141,10 @@ def imagine(
     from bot import draw
 
     settings = configured(config)
-    carry_out(lambda: draw.draw(settings, context.args, out, language(), as_json=as_json, picture=picture))
+    carry_out(
+        lambda tongue: draw.draw(settings, context.args, out, tongue, as_json=as_json, picture=picture),
+        language(settings),
+    )
 
 
 @app.command()
@@ -148,7 +153,7 @@ def models(config: ConfigFile = None) -> None:
     from bot import draw
 
     settings = configured(config)
-    carry_out(lambda: draw.ask(settings, "/models", language()))
+    carry_out(lambda tongue: draw.ask(settings, "/models", tongue), language(settings))
 
 
 @app.command()
@@ -176,11 +181,11 @@ def simulate(
     try:
         draw.writable(out)
         code = rehearse.simulate(
-            settings, language(), sys.stdout.write, mix=mix.value, engines=engines, members=members,
+            settings, language(settings), sys.stdout.write, mix=mix.value, engines=engines, members=members,
             machine=machine, seed=seed, out=out.absolute(),
         )  # fmt: skip
     except Refusal as refusal:
-        quit_with(sentence(refusal), REFUSED)
+        quit_with(sentence(refusal, language(settings)), REFUSED)
     raise typer.Exit(code)
 
 
@@ -189,7 +194,8 @@ def stats(config: ConfigFile = None) -> None:
     """How well the times that people were told were kept."""
     from bot import rehearse
 
-    raise typer.Exit(rehearse.stats(configured(config), language(), sys.stdout.write))
+    settings = configured(config)
+    raise typer.Exit(rehearse.stats(settings, language(settings), sys.stdout.write))
 
 
 @config_app.command("check")
@@ -198,10 +204,11 @@ def config_check(config: ConfigFile = None) -> None:
     from bot.doctor import bad_models
 
     settings = configured(config)
-    if wrong := bad_models(settings, language()):
+    tongue = language(settings)
+    if wrong := bad_models(settings, tongue):
         quit_with(wrong, USAGE)
-    where = str(settings.path) if settings.path else say(language(), "cli.no_file")
-    sys.stdout.write(say(language(), "cli.config_ok", file=where) + "\n")
+    where = str(settings.path) if settings.path else say(tongue, "cli.no_file")
+    sys.stdout.write(say(tongue, "cli.config_ok", file=where) + "\n")
 
 
 @app.command()
@@ -213,7 +220,7 @@ def backup(
     from bot import copies
 
     settings = configured(config)
-    carry_out(lambda: copies.back_up(settings, folder, language(), sys.stdout.write))
+    carry_out(lambda tongue: copies.back_up(settings, folder, tongue, sys.stdout.write), language(settings))
 
 
 @app.command()
@@ -224,7 +231,7 @@ def restore(
     from bot import copies
 
     settings = configured(config)
-    carry_out(lambda: copies.restore(settings, source, language(), sys.stdout.write))
+    carry_out(lambda tongue: copies.restore(settings, source, tongue, sys.stdout.write), language(settings))
 
 
 @app.command()

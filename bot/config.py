@@ -92,6 +92,10 @@ class Config:
     """Jobs one person may have waiting."""
     retention_days: Annotated[int, Meta(ge=0, le=36_500)] = 0
     """Days until a picture without a star is deleted; 0 keeps them."""
+    safety: Annotated[str, Meta(max_length=500)] = ""
+    """A classifier that looks at finished pictures: a folder, or a hub id with its commit; empty: none does."""
+    safety_level: Annotated[float, Meta(gt=0.0, le=1.0)] = 0.7
+    """The chance to be for adults only from which on a picture is flagged."""
     device: Annotated[str, Meta(pattern=r"^(auto|cpu|mps|cuda(:[0-9]{1,2})?)$")] = "auto"
     engines: Annotated[int, Meta(ge=1, le=16)] = 1
     """Inference processes: one a GPU; on a CPU they share its cores."""
@@ -130,11 +134,20 @@ TABLES = ("models", "styles")
 """Tables whose keys are names of the operator's choice."""
 TOP = (
     "language", "default_model", "daily_credits", "queue_limit", "retention_days", "device", "engines",
+    "safety", "safety_level",
     "log_level",
 )  # fmt: skip
 """Keys outside of all tables that are checked by their type alone; ``data_dir`` is a path."""
 SECRETS = {"discord": "DISCORD_TOKEN", "telegram": "TELEGRAM_TOKEN"}
 """Table → the environment variable with its token."""
+
+
+def spoken_here(environment: Mapping[str, str]) -> str:
+    """The language of this machine as its environment says; nothing if it says none (``C``)."""
+    names = ("FALOPITAS_LANG", "LC_ALL", "LC_MESSAGES", "LANG")
+    said = next((environment[name] for name in names if environment.get(name)), "")
+    language = said.partition(".")[0].replace("-", "_").partition("_")[0].casefold()
+    return "" if language in {"", "c", "posix"} else "es" if language == "es" else "en"
 
 
 def load(path: Path | None, environ: Mapping[str, str]) -> Config:
@@ -189,7 +202,7 @@ class _Reader:
             key: self._value(key, self.document[key], types[key]) for key in TOP if key in self.document
         }
         values = {key: value for key, value in values.items() if value is not None}
-        values.setdefault("language", "es" if environment.get("LANG", "").startswith("es") else "en")
+        values.setdefault("language", spoken_here(environment) or "en")
         models = self._models()
         config = Config(
             data_dir=self._data_dir(environment),

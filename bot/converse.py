@@ -18,6 +18,7 @@ from bot.app import App
 from bot.commands.drawing import watch
 from bot.commands.missed import missed
 from bot.commands.mod.cases import Appeal
+from bot.commands.wrong import named_at_once
 from bot.sent import MAX_BYTES
 from bot.talk import (
     Adapter,
@@ -222,7 +223,8 @@ async def _remind(adapter: Adapter, app: App, call: Call) -> None:
 
 
 async def _replies(app: App, call: Call, thread: _Thread) -> None:
-    ask = call.ask if call.ask is not None else commands.read(call.text, PLAINLY)
+    with named_at_once(app):
+        ask = call.ask if call.ask is not None else commands.read(call.text, PLAINLY)
     replies = cast("AsyncGenerator[Reply]", commands.answer(ask, call, app))
     async with aclosing(replies):
         async for reply in replies:

@@ -29,6 +29,7 @@ from bot.commands.show import Show
 from bot.commands.star import Star
 from bot.commands.upscale import Upscale
 from bot.commands.vary import Vary
+from bot.commands.wrong import named_at_once, read_both
 from bot.config import NO_STYLE
 from bot.talk import Ask, Call, Reply, Who
 from bot.texts import LANGUAGES, say
@@ -86,9 +87,12 @@ class Desk:
             raise options.unknown_command(f"/{name}", [each.name for each in commands.COMMANDS])
         words = options.words_of(ask)
         if words is None or words.type is not str or words.flag not in values:
-            return options.form(values, ask)
-        said = options.read(str(values[words.flag]), ask)
-        chosen = options.form(values, ask)
+            with named_at_once(self.app):
+                return options.form(values, ask)
+        typed = str(values[words.flag])
+        said, chosen = read_both(
+            self.app, lambda: options.read(typed, ask), lambda: options.form(values, ask)
+        )
         known = options.flags_of(ask)
         explicit = {known[flag].name: getattr(chosen, known[flag].name) for flag in values if flag in known}
         return dataclasses.replace(said, **explicit)

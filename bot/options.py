@@ -21,19 +21,16 @@ import re
 import types
 import typing
 import unicodedata
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Annotated, Any, NamedTuple, get_args, get_origin
 from urllib.parse import quote, unquote
 
-from storage.refusal import Refusal
+from storage.refusal import MOST_WRONG, Mistakes, Refusal
 
 LONGEST_LINE = 12_000
 """Characters of one chat message that are looked at; two full prompts and every flag fit."""
-MOST_WRONG = 5
-"""Mistakes of one ask that are named."""
 LONGEST_PACK = 64
 """Bytes of a packed ask: what Telegram lets a button carry."""
 
@@ -276,33 +273,32 @@ def _write(value: object) -> str:
             return str(value)
 
 
-@contextmanager
-def _noted(wrong: list[Refusal]) -> Iterator[None]:
-    """A refusal is noted, and reading goes on: all that is wrong is said at once."""
-    try:
-        yield
-    except Refusal as refusal:
-        wrong.append(refusal)
-
-
-def build(ask: type, values: Mapping[str, str], wrong: Sequence[Refusal] = ()) -> Any:
-    """The ask made of written values, by field name. Raises Refusal for what is missing or out of bounds.
+def build(ask: type, values: Mapping[str, str], wrong: Mistakes | None = None) -> Any:
+    """The ask made of written values, by field name. Raises Refusal for all that is missing or out of bounds.
 
     ``wrong`` is what was wrong before.
     """
-    known, wrong = {field.name: field for field in fields_of(ask)}, list(wrong)
+    known, wrong = {field.name: field for field in fields_of(ask)}, wrong or Mistakes()
     read: dict[str, object] = {}
     for name, text in values.items():
-        with _noted(wrong):
+        with wrong.noted():
             read[name] = _READ[known[name].type](known[name], text)
     for field in known.values():
         if field.required and (read if field.name in read else values).get(field.name, "") == "":
             code = "empty_prompt" if field.name == "prompt" else "missing_value"
-            wrong.append(Refusal(code, flag=field.flag))
-    if wrong:
-        wrong[0].also = tuple(wrong[1:MOST_WRONG])
-        raise wrong[0]
+            wrong.found.append(Refusal(code, flag=field.flag))
+    if wrong.found:
+        wrong.draft = _draft(ask, read)
+    wrong.say()
     return ask(**read)
+
+
+def _draft(ask: type, read: Mapping[str, object]) -> object:
+    """The ask of what could be read, so that the rest of it can be judged too; None if too little could."""
+    missing = [field for field in fields_of(ask) if field.required and read.get(field.name, "") == ""]
+    if any(field.type is not str for field in missing):
+        return None
+    return ask(**{**read, **{field.name: "?" for field in missing}})
 
 
 # --- chat text
@@ -374,21 +370,21 @@ def _value(field: Field, text: str) -> tuple[str, str]:
     return first, after
 
 
-def _collect(text: str, ask: type, wrong: list[Refusal]) -> tuple[dict[str, str], str]:
+def _collect(text: str, ask: type, wrong: Mistakes) -> tuple[dict[str, str], str]:
     """The values of the flags, and the words outside of them."""
     values: dict[str, str] = {}
     prose: list[str] = []
     begin = len(text)
     for match, end in _flags(text, ask):
         begin = min(begin, match.start())
-        if len(wrong) >= MOST_WRONG:
+        if len(wrong.found) >= MOST_WRONG:
             break
         field, rest = flags_of(ask).get(_folded(match[2])), text[match.end() : end]
         if field is None:
-            wrong.append(unknown_flag(match[2], ask))
+            wrong.found.append(unknown_flag(match[2], ask))
             prose.append(rest)
             continue
-        with _noted(wrong):
+        with wrong.noted():
             value, after = _value(field, rest)
             again = field.option.rest and values.get(field.name) and value
             values[field.name] = f"{values[field.name]}, {value}" if again else value
@@ -431,9 +427,9 @@ def read(text: str, ask: type) -> Any:
     """The ask that ``text`` (without the command's name) says."""
     if len(text) > LONGEST_LINE:
         raise Refusal("line_too_long", length=len(text), limit=LONGEST_LINE)
-    wrong: list[Refusal] = []
+    wrong = Mistakes()
     values, words = _collect(plain(text), ask, wrong)
-    with _noted(wrong):
+    with wrong.noted():
         values |= _words(words, ask, values)
     return build(ask, values, wrong)
 
@@ -508,11 +504,11 @@ def arguments(argv: Sequence[str], ask: type) -> Any:
     """
     values: dict[str, str] = {}
     prose: list[str] = []
-    wrong: list[Refusal] = []
+    wrong = Mistakes()
     words = iter(plain(word) for word in argv)
     for word in words:
         match = _FLAG.match(word)
-        with _noted(wrong):
+        with wrong.noted():
             if " " in word and not (match and match[0][-1] in "=:"):
                 inside, outside = _collect(word, ask, wrong)
                 values |= inside
@@ -527,7 +523,7 @@ def arguments(argv: Sequence[str], ask: type) -> Any:
                 if not values[field.name] and field.type is not bool and not field.option.rest:
                     del values[field.name]
                     raise Refusal("missing_value", flag=field.flag)
-    with _noted(wrong):
+    with wrong.noted():
         values |= _words(plain(" ".join(prose)), ask, values)
     return build(ask, values, wrong)
 

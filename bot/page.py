@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 
@@ -25,6 +25,7 @@ from bot.commands.settings import Settings, changed
 from bot.commands.star import Star
 from bot.commands.upscale import Upscale
 from bot.commands.vary import Vary
+from bot.commands.wrong import named_at_once, read_both
 from bot.talk import Ask, Attachment, Button, Reply, Who
 from bot.texts import LANGUAGES, has, say, spoken
 from inference.request import SAMPLERS, UNITS
@@ -157,10 +158,13 @@ class Page:
             return ask if typed is None else commands.unpack(press, str(typed))
         if not fields:
             return None
-        ask = commands.read(text, converse.PLAINLY)
+        ask, chosen = read_both(
+            self.app,
+            lambda: commands.read(text, converse.PLAINLY),
+            lambda: options.form({**fields, "prompt": "x"}, Imagine),
+        )
         if not isinstance(ask, Imagine):
-            return ask
-        chosen = options.form({**fields, "prompt": "x"}, Imagine)
+            return cast("Ask", ask)
         unsaid = {
             field.name: getattr(chosen, field.name)
             for field in options.fields_of(Imagine)
@@ -314,7 +318,8 @@ class Page:
     async def save(self, who: Who, fields: dict[str, Any]) -> None:
         """These are my defaults now; Refusal for what there is not."""
         account = await self._me(who)
-        ask = options.form({flag: value for flag, value in fields.items() if flag in _DEFAULTS}, Settings)
+        with named_at_once(self.app):
+            ask = options.form({flag: value for flag, value in fields.items() if flag in _DEFAULTS}, Settings)
         after = changed(accounts.Settings(language=account.defaults.language), ask, self.app)
         await self.app.database.write(accounts.save_settings, account.id, after)
 

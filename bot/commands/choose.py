@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from bot.app import App
 from bot.config import NO_STYLE
 from bot.options import Ratio, Size, nearest, shown, without_controls
-from inference.request import MAX_PROMPT, MAX_SEED, MAX_SIDE, SAMPLERS, ModelSpec
+from inference.request import MAX_PROMPT, MAX_SEED, MAX_SIDE, MAX_STEPS, SAMPLERS, ModelSpec
 from storage.refusal import Refusal
 
 NEAR_ENOUGH = 0.12
@@ -35,6 +35,11 @@ def model(app: App, wanted: str | None, usual: str | None) -> ModelSpec:
     if wanted is not None:
         return app.catalog.specs[one_of("model", wanted, app.catalog.specs)]
     return app.catalog.get(usual or "") or app.catalog.specs[app.catalog.default]
+
+
+def anything(app: App) -> ModelSpec:
+    """A model of every style and length: by it the rest of an ask is judged when nobody knows its model."""
+    return ModelSpec(name="", max_steps=MAX_STEPS, styles=tuple(all_styles(app)))
 
 
 def sampler(wanted: str | None, usual: str | None, spec: ModelSpec) -> str:

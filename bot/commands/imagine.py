@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated
 
 from bot.app import App
@@ -15,10 +15,10 @@ from bot.sent import Picture
 from bot.talk import Call, Reply, Tone
 from bot.texts import say
 from inference.request import MAX_COUNT, MAX_PROMPT, MAX_SEED, MAX_STEPS, Request
-from storage.accounts import Account
+from storage.accounts import Account, Settings
 from storage.gallery import Piece
 from storage.jobs import Job
-from storage.refusal import Refusal
+from storage.refusal import Mistakes, Refusal
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ async def answer(ask: Imagine, call: Call, app: App) -> AsyncIterator[Reply]:
         text = say(call.language, "drawing.looking")
         yield Reply(text, prompt=ask.prompt, tone=Tone.WAITING, fleeting=True, private=ask.private)
     origin, source = await begin(ask, call, account, app)
-    request = await request_of(ask, account, app, source)
+    request = planned(ask, account.defaults, app, source)
     hidden = without_controls(ask.prompt)[1]
     note = say(call.language, "drawing.hidden", n=hidden) if hidden else ""
     async for reply in draw(request, origin, account, call, app, note=note):
@@ -69,58 +69,84 @@ async def begin(
 ) -> tuple[Origin, Piece | Picture | None]:
     """The picture to begin with, if one came or was named.
 
-    Raises Refusal no_job, strength_alone, two_sources, and what ``Sent.take`` does.
+    Raises Refusal for all that is wrong with the ask, before a picture is fetched for nothing; then what
+    ``Sent.take`` does.
     """
-    if call.picture is not None:
-        if ask.source is not None:
-            raise Refusal("two_sources")
-        spec = choose.model(app, ask.model, account.defaults.model)
-        picture = await app.sent.take(
-            call, lambda width, height: choose.of_picture(spec, Size(width, height), ask.size, ask.aspect)
-        )
-        return Origin(private=ask.private, sent=True), picture
-    if ask.source is None:
-        if ask.strength is not None:
-            raise Refusal("strength_alone")
+    wrong = Mistakes()
+    wrong.tried(_begins, ask, call)
+    named = None
+    if ask.source is not None and call.picture is None:
+        with wrong.noted():
+            named = await app.database.read(find_piece, account.id, ask.source.job, ask.source.picture)
+    wrong.tried(planned, ask, account.defaults, app, named[1] if named else None)
+    wrong.say()
+    if named is not None:
+        return _origin(named[0], ask), named[1]
+    if call.picture is None:
         return Origin(private=ask.private), None
-    job, piece = await app.database.read(find_piece, account.id, ask.source.job, ask.source.picture)
-    return _origin(job, ask), piece
+    spec = choose.model(app, ask.model, account.defaults.model)
+    picture = await app.sent.take(
+        call, lambda width, height: choose.of_picture(spec, Size(width, height), ask.size, ask.aspect)
+    )
+    return Origin(private=ask.private, sent=True), picture
+
+
+def _begins(ask: Imagine, call: Call) -> None:
+    """Raises Refusal two_sources, strength_alone."""
+    if ask.source is not None and call.picture is not None:
+        raise Refusal("two_sources")
+    if ask.source is None and call.picture is None and ask.strength is not None:
+        raise Refusal("strength_alone")
 
 
 def _origin(job: Job, ask: Imagine) -> Origin:
     return Origin(job.id, ask.source.picture if ask.source else None, job.private or ask.private)
 
 
-async def request_of(
-    ask: Imagine, account: Account, app: App, source: Piece | Picture | None = None
-) -> Request:
-    """The ask as a Request that its model can draw. Raises Refusal for what it cannot."""
-    usual = account.defaults
-    spec = choose.model(app, ask.model, usual.model)
+def planned(ask: Imagine, usual: Settings, app: App, source: Piece | Picture | None = None) -> Request:
+    """The ask as a Request that its model can draw. Raises Refusal for all that it cannot, at once."""
+    wrong = Mistakes()
+    known = wrong.tried(choose.model, app, ask.model, usual.model)
+    spec = known or choose.anything(app)
     count = ask.count or usual.count or MAX_COUNT
     free = ask.size is None and ask.aspect is None
     begun = Size(source.width, source.height) if source and free else ask.size
-    size = choose.size(spec, begun, ask.aspect, usual.aspect)
-    if source is not None and size != (source.width, source.height):
-        raise Refusal("source_size", size=f"{source.width}x{source.height}")
+    size = known and wrong.tried(choose.size, known, begun, ask.aspect, usual.aspect)
+    if source is not None and size not in (None, (source.width, source.height)):
+        wrong.found.append(Refusal("source_size", size=f"{source.width}x{source.height}"))
+    prompt = wrong.tried(choose.clean, ask.prompt) or ""
+    styled = wrong.tried(choose.styled, app, spec, prompt, ask.style, usual.style)
+    sampler = wrong.tried(choose.sampler, ask.sampler, usual.sampler, spec)
+    steps = wrong.tried(choose.steps, ask.steps, usual.steps, spec)
+    seed = new_seed(count) if ask.seed is None or ask.seed < 0 else ask.seed
+    wrong.tried(choose.check_seed, seed, count)
+    wrong.say()
     negative = usual.negative if ask.negative is None else ask.negative
     guidance = usual.guidance if ask.guidance is None else ask.guidance
-    seed = new_seed(count) if ask.seed is None or ask.seed < 0 else ask.seed
+    width, height = size or (spec.width, spec.height)
     return Request(
-        prompt=choose.styled(app, spec, choose.clean(ask.prompt), ask.style, usual.style),
+        prompt=styled or prompt,
         negative=without_controls(negative or "")[0],
         model=spec.name,
-        width=size.width,
-        height=size.height,
-        steps=choose.steps(ask.steps, usual.steps, spec),
+        width=width,
+        height=height,
+        steps=steps or spec.steps,
         guidance=spec.guidance if guidance is None else guidance,
         guided=spec.guided,
-        sampler=choose.sampler(ask.sampler, usual.sampler, spec),
-        seed=choose.check_seed(seed, count),
+        sampler=sampler or spec.sampler,
+        seed=seed,
         count=count,
         source=source.digest if source else None,
         strength=_strength(ask.strength) if source else 1.0,
     )
+
+
+def judged(ask: Imagine, app: App) -> None:
+    """Raises Refusal for what is wrong with an ask that could not be read whole, whoever asks it."""
+    if ask.model is None:  # whose it is has perhaps another usual model than ours
+        planned(replace(ask, size=None, aspect=None, steps=None), Settings(), app)
+    else:
+        planned(ask, Settings(), app)
 
 
 def _strength(wanted: float | None) -> float:

@@ -10,7 +10,8 @@ from bot import options
 from bot.app import App
 from bot.commands.common import JobId, find_seen, meet
 from bot.commands.drawing import Origin, draw
-from bot.commands.imagine import Imagine, begin, request_of
+from bot.commands.imagine import Imagine, begin, planned
+from bot.commands.wrong import named_at_once
 from bot.options import LONGEST_LINE, Option, Size
 from bot.sent import Picture
 from bot.talk import Button, Call, Reply
@@ -34,11 +35,12 @@ async def answer(ask: Remix, call: Call, app: App) -> AsyncIterator[Reply]:
         edit = button(job, call.language)
         yield Reply(say(call.language, "remix.text"), buttons=((replace(edit, style="main"),),), private=True)
         return
-    said = options.read(ask.prompt, Imagine)
+    with named_at_once(app):
+        said = options.read(ask.prompt, Imagine)
     wanted, kept = _inherited(said, job), _source(said, job)
     begun, named = (None, None) if kept else await begin(wanted, call, account, app)
     origin = begun if begun and named else Origin(job.id, None, job.private or said.private)
-    request = await request_of(wanted, account, app, kept or named)
+    request = planned(wanted, account.defaults, app, kept or named)
     async for reply in draw(request, origin, account, call, app, once=True):
         yield reply
 

@@ -17,6 +17,7 @@ from bot.talk import Button, Call, Reply, Tone
 from bot.texts import LANGUAGES, number, say
 from inference.request import MAX_COUNT, MAX_PROMPT, MAX_STEPS
 from storage import accounts
+from storage.refusal import Mistakes
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,23 +56,32 @@ async def answer(ask: Settings, call: Call, app: App) -> AsyncIterator[Reply]:
 
 
 def changed(before: accounts.Settings, ask: Settings, app: App) -> accounts.Settings:
-    """The settings with what was said put in. Raises Refusal for a name that is not there."""
+    """The settings with what was said put in. Raises Refusal for every name that is not there, at once."""
+    wrong = Mistakes()
+    model = wrong.tried(choose.model, app, ask.model, None) or choose.anything(app)
+    styles = [*choose.all_styles(app), NO_STYLE]
     said: dict[str, object] = {
-        "model": ask.model and choose.model(app, ask.model, None).name,
-        "style": ask.style and choose.one_of("style", ask.style, [*choose.all_styles(app), NO_STYLE]),
-        "sampler": ask.sampler and choose.sampler(ask.sampler, None, choose.model(app, None, None)),
+        "model": ask.model and model.name,
+        "style": ask.style and wrong.tried(choose.one_of, "style", ask.style, styles),
+        "sampler": ask.sampler and wrong.tried(choose.sampler, ask.sampler, None, model),
         "aspect": ask.aspect and f"{ask.aspect.wide}:{ask.aspect.high}",
         "count": ask.count,
         "steps": ask.steps,
         "guidance": ask.guidance,
         "negative": ask.negative,
-        "language": ask.language and choose.one_of("language", ask.language, LANGUAGES),
+        "language": ask.language and wrong.tried(choose.one_of, "language", ask.language, LANGUAGES),
     }
+    wrong.say()
     after = msgspec.structs.replace(
         before, **{key: value for key, value in said.items() if value is not None}
     )
     none = {"style": None} if after.style == NO_STYLE else {}
     return msgspec.structs.replace(after, **none, **({"negative": None} if not after.negative else {}))
+
+
+def judged(ask: Settings, app: App) -> None:
+    """Raises Refusal for what is wrong with an ask that could not be read whole."""
+    changed(accounts.Settings(), ask, app)
 
 
 def _fields(settings: accounts.Settings, language: str) -> list[tuple[str, str]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import cast
 
 import msgspec
@@ -13,11 +12,11 @@ from hypothesis import strategies as st
 from bot.app import App
 from bot.catalog import Catalog
 from bot.commands import choose
-from bot.commands.imagine import Imagine, request_of
+from bot.commands.imagine import Imagine, planned
 from bot.config import Config
 from bot.options import Ratio, Size
 from inference.request import MAX_SEED, SAMPLERS, ModelSpec, Request, price
-from storage.accounts import Account, Settings
+from storage.accounts import Settings
 from storage.refusal import Refusal
 
 FIXED = ModelSpec(name="fixed", width=128, height=128, sizes=((128, 128), (192, 128)), styles=("3d",))
@@ -70,9 +69,8 @@ usual = st.builds(
 @given(asks, usual)
 @settings(max_examples=300, deadline=None)
 def test_a_request_is_valid_or_refused(ask: Imagine, settings: Settings) -> None:
-    account = Account(1, "en", False, 1.0, settings, 0.0)
     try:
-        request = asyncio.run(request_of(ask, account, APP))
+        request = planned(ask, settings, APP)
     except Refusal:
         return
     assert msgspec.json.decode(msgspec.json.encode(request), type=Request) == request
@@ -88,8 +86,7 @@ def test_a_request_is_valid_or_refused(ask: Imagine, settings: Settings) -> None
 def test_settings_of_another_time_never_stand_in_the_way(settings: Settings) -> None:
     """What somebody once saved may be gone; then the usual is used, nothing is refused."""
     settings = msgspec.structs.replace(settings, style=None if settings.style == "long" else settings.style)
-    account = Account(1, "en", False, 1.0, settings, 0.0)
-    assert asyncio.run(request_of(Imagine("a fox"), account, APP)).prompt.startswith("a fox")
+    assert planned(Imagine("a fox"), settings, APP).prompt.startswith("a fox")
 
 
 @pytest.mark.parametrize(

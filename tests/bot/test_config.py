@@ -320,3 +320,21 @@ def test_languages_are_the_same_everywhere() -> None:
     assert set(texts.LANGUAGES) == {"en", "es"}
     for language in texts.LANGUAGES:
         assert load(EXAMPLE, {"LANG": f"{language}_XX.UTF-8"}).language == language
+
+
+@pytest.mark.parametrize(
+    ("environ", "language"),
+    [
+        ({"LANG": "es"}, "es"),
+        ({"LANG": "es-419"}, "es"),
+        ({"LANG": "et_EE.UTF-8"}, "en"),
+        ({"LC_ALL": "es_MX.UTF-8", "LANG": "en_US.UTF-8"}, "es"),
+        ({"LC_ALL": "C", "LANG": "es_ES.UTF-8"}, ""),
+        ({"LANG": "C.UTF-8"}, ""),
+        ({"FALOPITAS_LANG": "es", "LC_ALL": "C"}, "es"),
+        ({}, ""),
+    ],
+)
+def test_the_machine_speaks_as_its_environment_says(environ: dict[str, str], language: str) -> None:
+    assert config.spoken_here(environ) == language
+    assert load(EXAMPLE, environ).language == language or not language

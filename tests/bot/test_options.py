@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from bot import options
 from bot.options import Option, Ratio, Size, Spot
-from storage.refusal import Refusal
+from storage.refusal import MOST_WRONG, Refusal
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +180,7 @@ def test_every_mistake_is_named_at_once() -> None:
     assert sorted(known) == sorted(["unknown_flag", "missing_value", "not_a_number", "bad_ratio"])
     with pytest.raises(Refusal) as refused:
         options.read("fox " + "--zzzzzz 5 " * 500, Paint)
-    assert len(refused.value.also) == options.MOST_WRONG - 1
+    assert len(refused.value.also) == MOST_WRONG - 1
 
 
 def test_a_form_leaves_out_what_is_empty() -> None:

@@ -55,9 +55,11 @@ class Desk:
         (self.folder / "falopitas.toml").write_text(toml)
 
     @contextmanager
-    def running(self, *words: str, **environment: str) -> Iterator[tuple[subprocess.Popen[str], str, float]]:
+    def running(
+        self, *words: str, top: str = "", **environment: str
+    ) -> Iterator[tuple[subprocess.Popen[str], str, float]]:
         """A bot that has said that it is ready: the process, what it said, seconds it took."""
-        self.configure("[web]\nport = 0\n")
+        self.configure(f"{top}\n[web]\nport = 0\n")
         began = time.monotonic()
         process = subprocess.Popen(
             self.words("run", "--no-browser", "--config", "falopitas.toml", *words), cwd=self.folder,
@@ -235,6 +237,25 @@ def test_what_is_asked_wrongly_gets_a_sentence(
 def test_the_persons_language_is_the_terminals(desk: Desk) -> None:
     done = desk.do("imagine", "zorro", "-o", "nada/zorro.png", LANG="es_ES.UTF-8")
     assert "No existe la carpeta" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("top", "system", "spanish"),
+    [
+        ('language = "es"', "en_US.UTF-8", True),
+        ('language = "en"', "es_ES.UTF-8", False),
+        ("", "es_ES.UTF-8", True),
+    ],
+)
+def test_a_bot_speaks_the_language_of_its_configuration(
+    desk: Desk, top: str, system: str, spanish: bool
+) -> None:
+    """Without one, the system's."""
+    with desk.running(top=top, LANG=system) as (_, said, _):
+        assert said.startswith("Falopitas está listo" if spanish else "Falopitas is ready")
+        second = desk.do("run", "--no-browser", "--config", "falopitas.toml", LANG=system)
+    assert second.returncode == 1
+    assert ("carpeta" if spanish else "folder") in second.stderr
 
 
 @pytest.mark.parametrize("trouble", ["file", "system", "corrupt", "newer", "foreign"])
