@@ -42,6 +42,8 @@ class Office:
         return answer.headers["set-cookie"].partition(";")[0]
 
     async def enter(self, link: str, cookie: str = "") -> Answer:
+        """Use a link; nobody does that twice in 20 seconds."""
+        self.town.clock[0] += 20
         return await self.post("/mod/api/enter", {"token": link.partition("#seat=")[2]}, cookie)
 
     async def owner(self) -> str:

@@ -166,8 +166,10 @@ def called(tx: Connection, kind: str, key: str, language: str) -> str:
 
 
 def person(tx: Connection, account: int) -> str:
-    """A person as moderators see them: where they are known, else their number alone."""
-    return ", ".join(accounts.who_of(tx, account)[:3]) or f"({account})"
+    """A person as moderators see them: in which chats they are known, else their number alone."""
+    whos = accounts.who_of(tx, account)
+    chats = [who for who in whos if platform(who) != "web"] or whos  # a browser's name says nothing
+    return ", ".join(chats[:3]) or f"({account})"
 
 
 def here(tx: Connection, number: int, call: Call, who: Account) -> Job:

@@ -69,12 +69,21 @@ function drawDoor(error = null) {
   );
 }
 
+let held = null;
+
+/** Take what a link brought from the address at once: it shall be in no history, and nothing may overtake it. */
+function take() {
+  held = new URLSearchParams(location.hash.slice(1)).get("seat");
+  if (held) history.replaceState(null, "", location.pathname);
+  return held;
+}
+
 /** Take the seat of the link behind the #, if there is one; else find out whether we sit here already. */
 async function knock() {
-  const token = new URLSearchParams(location.hash.slice(1)).get("seat");
+  const token = held;
   let refused = null;
+  held = null;
   if (token) {
-    history.replaceState(null, "", location.pathname);
     await post("/mod/api/enter", { token }).catch((error) => (refused = error));
   }
   try {
@@ -222,7 +231,8 @@ function ask({ title: head, text, yes, danger = false, reason = true }) {
 }
 
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => (applyLook(), me && drawFrame()));
-window.addEventListener("hashchange", () => (location.hash.startsWith("#seat=") ? knock() : me ? route() : null));
+window.addEventListener("hashchange", () => (take() ? knock() : me ? route() : null));
+take();
 applyLook();
 await words(localStorage.getItem(TONGUE) ?? "");
 await knock();

@@ -217,7 +217,11 @@ function gallery(host) {
 // -- reports and appeals ---------------------------------------------------------------------------------
 
 function cases(host) {
-  const { t, act } = host;
+  const { t, act, ask } = host;
+  const decide = async (each, way) => {
+    const sure = way !== "remove" || (await ask({ title: t("gallery.delete_title", { job: String(each.job) }), text: t("gallery.delete_text"), yes: t("gallery.delete"), danger: true, reason: false })) !== null;
+    if (sure) act("decide", { matter: each.id, way });
+  };
   const kinds = { block: "mod unblock", freeze: "mod quota unfreeze" };
   const field = { block: "person", freeze: "subject" };
   const one = (each) =>
@@ -228,7 +232,7 @@ function cases(host) {
         h("blockquote.quote", { dir: "auto" }, h("bdi", { text: each.prompt })),
         each.kind === "refusal" ? h("p.dim", { dir: "auto", text: t("cases.found", { rule: each.rule, matched: each.matched }) }) : null,
         h("small", {}, t("cases.of", { who: each.who }), " · ", when(each.at))),
-      h("div.row", {}, ...each.ways.map(([way, label], at) => button("", label, () => act("decide", { matter: each.id, way }), way === "remove" ? ".danger" : at === 0 ? ".main" : ""))));
+      h("div.row", {}, ...each.ways.map(([way, label], at) => button("", label, () => decide(each, way), way === "remove" ? ".danger" : at === 0 ? ".main" : ""))));
   const barred = (each) =>
     h("li.entry.barred", {}, h("span.entry-why", { text: t(`cases.kind_${each.kind}`) }), h("span.entry-words", {}, person(each.who), each.reason ? h("bdi", { text: ` · ${each.reason}` }) : null), h("span.entry-at", { text: each.until ? t("cases.until", { time: ago(each.until) }) : t("cases.open") }), each.kind in kinds && each.whos ? button("", t("cases.end"), () => act(kinds[each.kind], { [field[each.kind]]: each.whos })) : h("span"));
   const draw = (data) => [

@@ -9,11 +9,12 @@ function s(tag, attributes = {}, ...children) {
   return node;
 }
 
-/** A round number not below `value`: 1, 2 or 5 times a power of ten. */
+/** A round number not below `value` whose half is round too; 1 is the least. */
 export function ceiling(value) {
-  if (value <= 0) return 1;
+  if (value <= 1) return 1;
   const power = 10 ** Math.floor(Math.log10(value));
-  return [1, 2, 5, 10].map((step) => step * power).find((round) => round >= value);
+  const steps = power === 1 ? [2, 4, 6, 8, 10] : [1, 1.2, 1.6, 2, 3, 4, 5, 6, 8, 10];
+  return steps.map((step) => Math.round(step * power)).find((round) => round >= value);
 }
 
 /**
@@ -26,7 +27,7 @@ export function columns(bars, { label, format, tint = "plum", width = 640, every
   const step = (width - left - right) / Math.max(1, bars.length);
   const room = height - top - bottom;
   const y = (value) => top + room * (1 - value / most);
-  const lines = [0, 0.5, 1].map((part) =>
+  const lines = (most === 1 ? [0, 1] : [0, 0.5, 1]).map((part) =>
     s("g", { class: "plot-line" }, s("line", { x1: left, x2: width - right, y1: y(most * part), y2: y(most * part) }), text(format(most * part), { x: left - 7, y: y(most * part) + 4, "text-anchor": "end" })),
   );
   const drawn = bars.map((bar, at) => {
