@@ -16,7 +16,7 @@ import discord
 
 from bot.adapters.discord import files, hear, render
 from bot.adapters.discord.asked import Asked, State
-from bot.adapters.discord.client import Client, Connect, connect
+from bot.adapters.discord.client import AWAY, Client, Connect, connect
 from bot.adapters.discord.declare import commands, local
 from bot.adapters.discord.deliver import Delivery
 from bot.adapters.discord.house import House
@@ -25,7 +25,7 @@ from bot.adapters.discord.place import MIB, PLATFORM, TOKEN_SECONDS, Address, ma
 from bot.adapters.discord.render import Message, Style
 from bot.adapters.discord.rest import MODAL, SUGGEST, Answered, NoAccess, NoMessage, NoToken, Rest, TooLarge
 from bot.config import Discord as Config
-from bot.talk import Attachment, Call, Gone, Later, Place, Reply, Tone, Unsure
+from bot.talk import Attachment, Call, Gone, Later, Place, Reply, Tone, Unsure, Who
 from bot.texts import LANGUAGES, say
 from storage.refusal import Refusal
 
@@ -33,6 +33,8 @@ log = logging.getLogger(__name__)
 
 ENTRANCE = 10.0
 """Seconds that an answer waits for the bot to be signed in."""
+ANSWERS = 3.0
+"""Seconds that Discord has to say who may manage a server."""
 CLOSING = 3.0
 """Seconds for a good-bye."""
 STALE = 2.5
@@ -213,6 +215,23 @@ class Discord:
             await work
         except (NoToken, NoAccess, Later, Unsure) as lost:
             log.info("not told to wait", extra={"action": "unanswered", "error": type(lost).__name__})
+
+    async def moderates(self, who: Who, community: str) -> bool | None:
+        """May this person manage that server now? None: Discord does not say."""
+        person, server = (each.partition(":")[2] for each in (who, community))
+        if not (person.isdecimal() and server.isdecimal() and self.client.is_ready()):
+            return None
+        guild = self.client.get_guild(int(server))
+        if guild is None:
+            return False  # we were sent away from there
+        try:
+            async with asyncio.timeout(ANSWERS):
+                member = await guild.fetch_member(int(person))
+        except discord.NotFound:
+            return False
+        except AWAY:
+            return None
+        return member.guild_permissions.manage_guild
 
     async def fetch(self, picture: Attachment, limit: int) -> bytes:
         """The bytes of an attached picture. Raises Refusal picture_too_large, picture_unreachable."""

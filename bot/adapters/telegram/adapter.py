@@ -21,7 +21,7 @@ from bot.adapters.telegram.inbound import DOWNLOAD, Reader, wordless
 from bot.adapters.telegram.speaker import Speaker
 from bot.adapters.telegram.webhook import Webhook
 from bot.config import Telegram as Settings
-from bot.talk import Attachment, Call, Gone, Later, Place, Reply, Tone, Unsure
+from bot.talk import Attachment, Call, Gone, Later, Place, Reply, Tone, Unsure, Who
 from bot.texts import say, spoken
 from storage.refusal import Refusal
 
@@ -182,6 +182,14 @@ class Telegram:
         """Where something more can be said to who called: in their own chat."""
         at = address.parse(place)
         return str(Address(at.person or at.chat))
+
+    async def moderates(self, who: Who, community: str) -> bool | None:
+        """Is this person an administrator of that group now? None: Telegram does not say."""
+        person, chat = (each.partition(":")[2] for each in (who, community))
+        try:
+            return await self._admins.says(int(chat), int(person))
+        except ValueError:
+            return None
 
     async def fetch(self, picture: Attachment, limit: int) -> bytes:
         """The bytes of a picture. Raises Refusal picture_too_large, picture_unreachable."""

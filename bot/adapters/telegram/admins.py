@@ -25,6 +25,14 @@ class Admins:
 
     async def has(self, chat: int, person: int) -> bool:
         """Is this person one? Nobody is, when Telegram does not say."""
+        return person in await self._of(chat)
+
+    async def says(self, chat: int, person: int) -> bool | None:
+        """Is this person one? None when Telegram does not say: no group is without an administrator."""
+        found = await self._of(chat)
+        return person in found if found else None
+
+    async def _of(self, chat: int) -> frozenset[int]:
         now = asyncio.get_running_loop().time()
         until, found = self._known.get(chat, (0.0, frozenset[int]()))
         if until <= now:
@@ -32,7 +40,7 @@ class Admins:
             self._known[chat] = (now + FRESH, found)
             if len(self._known) > REMEMBERED:
                 self._known.popitem(last=False)
-        return person in found
+        return found
 
     async def _ask(self, chat: int) -> frozenset[int]:
         try:
