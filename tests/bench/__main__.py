@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-BENCHES = ("virtual", "engine", "lane", "c20", "c24", "start")
+BENCHES = ("virtual", "engine", "lane", "c20", "c24", "start", "answers")
 OLD = ("c20", "c24", "start")
 """These know no ``--rounds``."""
 

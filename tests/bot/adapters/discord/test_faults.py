@@ -55,6 +55,20 @@ def test_progress_backs_off() -> None:
     assert shown == [5, 15, 35, 75, 115, 155, 195]
 
 
+def test_two_hundred_who_move_up_at_once_do_not_take_the_line_from_who_asks_now() -> None:
+    now = [0.0]
+    pace = Pace(lambda: now[0])
+    for message in range(200):
+        pace.note(message)
+    now[0] = 60.0
+    assert sum(pace.ready(message) for message in range(200)) == 1
+    shown = 0
+    for _ in range(100):
+        now[0] += 0.01
+        shown += sum(pace.ready(message) for message in range(200))
+    assert 9 <= shown <= 11
+
+
 @pytest.mark.parametrize("status", [500, 503])
 async def test_errors_of_discord_delay_a_result_and_never_double_it(tmp_path: Path, status: int) -> None:
     async with server(tmp_path, engine=FakeEngine()) as house:
