@@ -318,7 +318,8 @@ def start(words: list[str]) -> int:
 def test(words: list[str]) -> int:
     """Run the tests, from the root: the fast ones, or with --all every one."""
     os.chdir(ROOT)
-    chosen = [] if "--all" in words else ["-m", "not slow"]
+    # Two at a time, a file by one of them: much of a test is waiting for a process.
+    chosen = ["-n", "2", "--dist", "loadfile", *([] if "--all" in words else ["-m", "not slow"])]
     return start(["-m", "pytest", *chosen, *(word for word in words if word != "--all")])
 
 
