@@ -25,8 +25,8 @@ SECONDS = 600.0
 """A simulation of thousands of people may take minutes."""
 WORDS = (
     "title", "subtitle", "waits", "waits_note", "jain", "jain_note", "work", "work_note", "service",
-    "service_note", "falopitas", "fifo", "round_robin", "vtc", "batches", "flood", "steady", "light",
-    "member", "helper", "patron",
+    "service_note", "load", "load_note", "falopitas", "fifo", "round_robin", "vtc", "batches", "flood",
+    "steady", "light", "member", "helper", "patron",
 )  # fmt: skip
 """What stands on the plots; the simulation knows none of it."""
 MACHINES = ("sd15-512", "sd15-768", "sdxl-512", "sdxl-1024")

@@ -41,6 +41,8 @@ WORDS = {
     "work_note": "of the best that the machine can do",
     "service": "Who has the machine",
     "service_note": "each person's part of everything that is drawn, over time",
+    "load": "How full the machine is",
+    "load_note": "how much is drawn over time, of the best that it can do; it goes on until all is drawn",
     "time": "{seconds} s",
     "falopitas": "Falopitas", "fifo": "first come", "round_robin": "round robin", "vtc": "VTC",
     "batches": "batches",

@@ -1,4 +1,5 @@
-"""Who asks for what: the people of a simulation. Times are in units of one usual picture drawn alone."""
+"""Who asks for what: the people of a simulation. Times are in units of one usual picture drawn alone, but for
+the evening's, which are a person's: seconds."""
 
 from __future__ import annotations
 
@@ -6,6 +7,9 @@ import random
 from collections.abc import Callable
 
 from inference.simulate.clock import Ask, Machine
+
+HOUR, ASKS = 3_600.0, 400
+"""Seconds between two asks of a member, and how many asks of everybody make an evening."""
 
 Mix = Callable[[Machine, random.Random, int], list[Ask]]
 
@@ -34,16 +38,15 @@ def flood(machine: Machine, rng: random.Random, members: int) -> list[Ask]:
 
 
 def evening(machine: Machine, rng: random.Random, members: int) -> list[Ask]:
-    """Members who each ask for a grid of four now and then, together four fifths of what the machine can."""
-    model, one = first(machine), usual(machine)
-    grid = Ask(0.0, "", model, count=4)
-    every = members * machine.cost(grid) / one / 0.8
+    """Members who each ask about once an hour, for one picture or a grid of four: twice as many members want
+    twice as much, whatever the machine can."""
+    model, long = first(machine), ASKS * HOUR / members
     asks = []
     for person in range(members):
-        for at in _poisson(rng, every=every, until=600.0):
+        for at in _poisson(rng, every=HOUR, until=long):
             steps, rows = rng.choice((12, 20, 25, 25, 40)), rng.choice((1, 2, 2))
-            asks.append(Ask(at * one, f"m{person}", model, steps, rows, rng.choice((1, 4, 4)), group="light"))
-    return asks
+            asks.append(Ask(at, f"m{person}", model, steps, rows, rng.choice((1, 4, 4)), group="light"))
+    return asks or [Ask(0.0, "m0", model, group="light")]
 
 
 def roles(machine: Machine, rng: random.Random, members: int) -> list[Ask]:

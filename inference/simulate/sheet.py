@@ -19,7 +19,7 @@ from inference.simulate.story import Story
 
 WIDTH, HEIGHT, FINE = 1440, 1180, 2
 PAPER, INK, SOFT, RULE = "#ffffff", "#1d2733", "#667483", "#e3e8ed"
-OURS, OTHERS = "#d4572a", "#8fa1b3"
+OURS, OTHERS, EMPTY = "#d4572a", "#8fa1b3", "#f3f5f7"
 PEOPLE = ("#2f6f9f", "#e0a526", "#4f9a6b", "#8a5fa8", "#3aa6a6", "#b5476d", "#7a6a53", "#5a7bd0")
 """Colours of people that stay apart for most colour-blind eyes."""
 GREYS = {"flood": "#c3ccd5", "steady": OTHERS}
@@ -197,11 +197,13 @@ def _work(sheet: Sheet, box: Box, stories: Mapping[str, Story], words: Mapping[s
 
 
 def _shares(sheet: Sheet, box: Box, stories: Mapping[str, Story], words: Mapping[str, str]) -> None:
-    """Who had the machine when: one band of colours for each policy, stacked to everything."""
-    _title(sheet, box, words, "service")
+    """Who had the machine when: one band of colours for each policy, stacked to everything. Of more people
+    than there are colours, only how much they had of it."""
+    people = _order(stories)
+    crowd = len([name for name in people if name not in GREYS]) > len(PEOPLE)
+    _title(sheet, box, words, "load" if crowd else "service")
     high = (box[3] - box[1]) / len(stories)
     longest = max(story.end for story in stories.values())
-    people = _order(stories)
     for place, (policy, story) in enumerate(stories.items()):
         top, bottom = box[1] + high * place + 6, box[1] + high * (place + 1) - 6
         left, right = box[0] + 150, box[0] + 150 + (box[2] - box[0] - 150) * story.end / longest
@@ -211,6 +213,10 @@ def _shares(sheet: Sheet, box: Box, stories: Mapping[str, Story], words: Mapping
             box[0], middle, words[policy], size=15, anchor="lm", colour=OURS if ours else INK, bold=ours
         )
         base = [0.0] * len(story.jain)
+        if crowd:
+            sheet.box((left, top, right, bottom), EMPTY)
+            _band(sheet, (left, top, right, bottom), base, _load(story), OURS if ours else OTHERS)
+            continue
         for person in people:
             got = _portions(story, person)
             after = [low + value for low, value in zip(base, got, strict=True)]
@@ -224,7 +230,8 @@ def _shares(sheet: Sheet, box: Box, stories: Mapping[str, Story], words: Mapping
         colour=SOFT,
         anchor="rs",
     )
-    _legend(sheet, box[0] + 150, box[3] + 20, people, words)
+    if not crowd:
+        _legend(sheet, box[0] + 150, box[3] + 20, people, words)
 
 
 def _band(sheet: Sheet, box: Box, low: Sequence[float], high: Sequence[float], colour: str) -> None:
@@ -234,6 +241,15 @@ def _band(sheet: Sheet, box: Box, low: Sequence[float], high: Sequence[float], c
         if b > a:
             x0, x1 = (left + (right - left) * k / len(low) for k in (n, n + 1))
             sheet.box((x0, bottom - (bottom - top) * b, x1, bottom - (bottom - top) * a), colour)
+
+
+def _load(story: Story) -> list[float]:
+    """How much was drawn in each window, of the best that the machines could have."""
+    most = story.step * story.engines
+    return [
+        min(1.0, sum(_in(values, n) for values in story.service.values()) / most)
+        for n in range(len(story.jain))
+    ]
 
 
 def _portions(story: Story, person: str) -> list[float]:

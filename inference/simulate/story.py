@@ -40,10 +40,11 @@ class Story:
     busy: float
     """Share of the time that the machines worked."""
     rate: float
-    """Device seconds of useful work a second: 1 is the best that one machine can do."""
+    """Device seconds of useful work a second and machine: 1 is the best that they can do."""
     end: float
     step: float
     """Seconds of a window."""
+    engines: int = 1
 
 
 def tell(record: Record, machine: Machine) -> Story:
@@ -58,7 +59,8 @@ def tell(record: Record, machine: Machine) -> Story:
         groups={name: _group(jobs, machine) for name, jobs in _groups(record).items()},
         gap=gap(record), jain=jain, service=service,
         busy=sum(call.seconds for call in record.calls) / (end * record.engines),
-        rate=useful / end, end=end, step=step,
+        rate=useful / (end * record.engines), end=end, step=step,
+        engines=record.engines,
     )  # fmt: skip
 
 

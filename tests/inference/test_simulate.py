@@ -17,10 +17,12 @@ from inference.simulate import __main__ as command
 from inference.simulate.clock import Ask, Machine, Record, play
 from inference.simulate.mixes import MIXES
 from inference.simulate.policies import POLICIES, Ours
-from inference.simulate.story import tell
+from inference.simulate.story import Story, tell
 
 TABLE = {1: 1.0, 2: 1.2, 4: 1.6, 8: 2.4, 16: 4.8}
 MACHINE = Machine({"first": TABLE, "second": TABLE})
+FAST = {rows: seconds / 50 for rows, seconds in TABLE.items()}
+MACHINE_FAST = Machine({"first": FAST, "second": FAST})
 
 
 def _small(seed: int = 1) -> list[Ask]:
@@ -72,6 +74,22 @@ def test_two_machines_draw_twice_as_much() -> None:
     asks = [Ask(0.0, f"p{n % 7}", "first") for n in range(200)]
     one, two = (play(asks, Ours(MACHINE, n), MACHINE, n).end for n in (1, 2))
     assert one / two == pytest.approx(2.0, rel=0.05)
+
+
+def _evening(members: int, engines: int) -> Story:
+    asks = MIXES["evening"](MACHINE_FAST, random.Random(1), members)
+    return tell(play(asks, Ours(MACHINE_FAST, engines), MACHINE_FAST, engines), MACHINE_FAST)
+
+
+def test_more_members_want_more_and_another_machine_helps() -> None:
+    """What an operator asks the simulation for: five thousand members fill a machine that fifty hardly use,
+    and on two of it they wait less."""
+    few, many, two = _evening(50, 1), _evening(5_000, 1), _evening(5_000, 2)
+    assert few.rate < 0.05
+    assert many.rate > 0.9
+    assert two.rate <= 1.0
+    assert two.groups["light"].median < 0.8 * many.groups["light"].median
+    assert few.groups["light"].median < two.groups["light"].median
 
 
 def test_tables_between_and_beyond_what_was_measured_are_straight_lines() -> None:
