@@ -93,7 +93,7 @@ class Config:
     retention_days: Annotated[int, Meta(ge=0, le=36_500)] = 0
     """Days until a picture without a star is deleted; 0 keeps them."""
     safety: Annotated[str, Meta(max_length=500)] = ""
-    """A classifier that looks at finished pictures: a folder, or a hub id with its commit; empty: none does."""
+    """A classifier that looks at finished pictures: a folder, or a hub id with its commit; "": none does."""
     safety_level: Annotated[float, Meta(gt=0.0, le=1.0)] = 0.7
     """The chance to be for adults only from which on a picture is flagged."""
     device: Annotated[str, Meta(pattern=r"^(auto|cpu|mps|cuda(:[0-9]{1,2})?)$")] = "auto"
@@ -204,6 +204,8 @@ class _Reader:
         values = {key: value for key, value in values.items() if value is not None}
         values.setdefault("language", spoken_here(environment) or "en")
         models = self._models()
+        if values.get("safety"):
+            values["safety"] = self._source("safety", values["safety"])
         config = Config(
             data_dir=self._data_dir(environment),
             models=models,
@@ -314,7 +316,7 @@ class _Reader:
         looks_like_a_path = source.startswith((".", "~", "/")) or Path(source).suffix in SUFFIXES
         if looks_like_a_path or path.exists() or "\\" in source:
             return str(path)
-        if not re.fullmatch(r"[\w.-]+/[\w.-]+", source):
+        if not re.fullmatch(r"[\w.-]+/[\w.-]+(@[0-9a-f]{40})?", source):
             self._report(key, "source")
         return source
 

@@ -22,7 +22,7 @@ from bot.events import Event, Moved, Over, Progress, Started, Stuck, Subscriptio
 from bot.speed import Range, Speed
 from inference import wire
 from inference.request import Picture, Request
-from storage import jobs
+from storage import jobs, policy
 from storage.database import Connection, Database, check_room
 from storage.gallery import Files, Kept
 from storage.jobs import Ahead, Job, NewJob, Status
@@ -56,6 +56,18 @@ HOPELESS = 3
 """Engines lost in a row, without a Hello in between, after which people are told."""
 RETRY = (0.5, 1.0, 2.0, 5.0)
 """Seconds between attempts to write what must be written, on a disk that refuses."""
+
+
+@dataclass(frozen=True, slots=True)
+class Safety:
+    """The classifier that every engine must have (none: nothing is checked), and from which chance on a
+    picture counts as one for adults only."""
+
+    source: str = ""
+    level: float = 2.0
+
+
+UNCHECKED = Safety()
 
 
 class Engine(Protocol):
@@ -127,13 +139,21 @@ class _Link:
 class _Claimed:
     job: Job
     weight: float
+    watch: bool
+    """May be seen while it is drawn, before a safety check looked at it."""
+
+
+def _taken(tx: Connection, job: Job | None) -> _Claimed | None:
+    if job is None:
+        return None
+    way = policy.flagged(tx, job.community, job.channel, adult=job.adult)
+    return _Claimed(job, jobs.weight(tx, job.id), way == "allow")
 
 
 def _claim_guest(tx: Connection, engine: str, now: float, full: set[int]) -> _Claimed | None:
     """A job for an engine without room: of somebody of whom it draws less than an equal part. They need not
     wait until a picture is done; the engine parks what is ahead of its share."""
-    job = None if jobs.suspects(tx) else jobs.claim_guest(tx, engine, now, full)
-    return _Claimed(job, jobs.weight(tx, job.id)) if job else None
+    return _taken(tx, None if jobs.suspects(tx) else jobs.claim_guest(tx, engine, now, full))
 
 
 def _claim(tx: Connection, engine: str, now: float, idle: bool, yields: bool) -> _Claimed | None:
@@ -145,7 +165,7 @@ def _claim(tx: Connection, engine: str, now: float, idle: bool, yields: bool) ->
     job = jobs.claim(tx, engine, now, alone=True) if idle else None
     if job is None and not (yields and jobs.suspects(tx)):
         job = jobs.claim(tx, engine, now, alone=False)
-    return _Claimed(job, jobs.weight(tx, job.id)) if job else None
+    return _taken(tx, job)
 
 
 def _grid(drawn: wire.Drawn) -> Picture:
@@ -177,6 +197,7 @@ class Dispatch:
     def __init__(
         self, database: Database, files: Files, catalog: Catalog, engines: Sequence[Engine], *,
         clock: Callable[[], float], queue_limit: int = 20, home: Path | None = None,
+        safety: Safety = UNCHECKED,
     ) -> None:  # fmt: skip
         self.on_over: Callable[[Job], None] = lambda _: None
         self.speed = Speed(home)
@@ -186,6 +207,7 @@ class Dispatch:
         self._links = [_Link(engine) for engine in engines]
         self._clock = clock
         self._limit = queue_limit
+        self._safety = safety
         self._watchers = Watchers()
         self._arrival = asyncio.Event()
         self._moved = True
@@ -388,6 +410,7 @@ class Dispatch:
         draw = wire.Draw(
             job=job.id, attempt=job.attempt, request=job.request, flow=f"a{job.account}",
             weight=claimed.weight, turn=job.turn, source=source, alone=job.suspect,
+            watch=claimed.watch or not self._safety.source,
         )  # fmt: skip
         self._watchers.publish(job.id, Started(job))
         if not await link.engine.send(draw):
@@ -424,6 +447,9 @@ class Dispatch:
     async def _meet(self, link: _Link, hello: wire.Hello) -> None:
         """An engine speaks: keep what it draws for us, cancel what nobody waits for, redo the rest."""
         log.info("engine", extra={"action": "engine", "engine": link.engine.name, "device": hello.device})
+        if hello.safety != self._safety.source:  # begun by a bot of another configuration
+            await link.engine.send(wire.Quit())
+            return
         self._catalog.hear(link.engine.name, hello.models)
         before, link.running, link.credits, link.met, link.lost = link.running, {}, 0, True, 0
         link.device = hello.device
@@ -493,7 +519,7 @@ class Dispatch:
         self._settling += 1
         try:
             kept = await self._keep(drawn)
-            settle = partial(jobs.settle, failures=drawn.failures)
+            settle = partial(jobs.settle, failures=drawn.failures, unsafe=self._safety.level)
             job = await self._write(settle, drawn.job, drawn.attempt, kept, drawn.seconds, self._clock())
         finally:
             self._settling -= 1
@@ -511,7 +537,7 @@ class Dispatch:
         digest = await surely(partial(self._files.keep, picture.data))
         return Kept(
             digest=digest, preview=picture.preview, index=picture.index, seed=picture.seed,
-            width=picture.width, height=picture.height, size=len(picture.data),
+            width=picture.width, height=picture.height, size=len(picture.data), unsafe=picture.unsafe,
         )  # fmt: skip
 
     async def _failed(self, link: _Link, failed: wire.Failed) -> None:

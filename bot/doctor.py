@@ -75,6 +75,7 @@ def findings(file: Path | None, environ: Mapping[str, str], language: str) -> It
     looked = {str(each.get("name")): each for each in found.get("models", ())}
     for spec in config.models:
         yield doctor.model(spec, looked.get(spec.name, {}))
+    yield doctor.safety(config)
     yield doctor.database(config)
 
 
@@ -99,6 +100,17 @@ def probe(models: Sequence[ModelSpec], *more: str) -> dict[str, Any]:
         return {"reason": last[0][:200] if last else f"exit code {error.returncode}"}
     except (OSError, subprocess.TimeoutExpired, ValueError) as error:
         return {"reason": type(error).__name__}
+    return found
+
+
+def checker(source: str) -> dict[str, Any]:
+    """What `python -m inference.safety` says of a classifier's files: ``ok``, or ``code`` and ``detail``."""
+    words = (sys.executable, "-m", "inference.safety", source, "--fast")
+    try:
+        done = subprocess.run(words, cwd=ROOT, capture_output=True, timeout=PROBE, check=False)  # noqa: S603
+        found: dict[str, Any] = json.loads(done.stdout)
+    except (OSError, subprocess.TimeoutExpired, ValueError) as error:
+        return {"code": "model_corrupt", "detail": type(error).__name__}
     return found
 
 
@@ -190,6 +202,18 @@ class _Doctor:
         if looked.get("ok", True):
             return Line("ok", text)
         refusal = Refusal(str(looked.get("code")), model=spec.name, detail=looked.get("detail", ""))
+        return Line("bad", text, _sentence(self._language, refusal))
+
+    def safety(self, config: Config) -> Line:
+        """Is there a classifier for finished pictures, and is it one?"""
+        if not config.safety:
+            return Line("note", self.say("safety.none"), self.say("safety.none.next"))
+        looked, text = checker(config.safety), self.say("safety", source=config.safety)
+        if looked.get("ok"):
+            return Line("ok", text)
+        refusal = Refusal(
+            str(looked.get("code", "model_missing")), model="safety", detail=looked.get("detail", "")
+        )
         return Line("bad", text, _sentence(self._language, refusal))
 
     def database(self, config: Config) -> Line:

@@ -17,7 +17,7 @@ from bot import converse
 from bot.app import App
 from bot.commands.finished import finished
 from bot.config import Config
-from bot.dispatch import Catalog, Dispatch, Engine
+from bot.dispatch import Catalog, Dispatch, Engine, Safety
 from bot.home import Home
 from bot.housekeeping import Housekeeping
 from bot.outbox import Outbox
@@ -44,7 +44,14 @@ def real_engines(config: Config, home: Home) -> Sequence[Engine]:
 
     names = ["engine", *(f"engine{number}" for number in range(1, config.engines))]
     return [
-        Client(name, home.data, config.models, device=config.device, environment=_part(place, len(names)))
+        Client(
+            name,
+            home.data,
+            config.models,
+            device=config.device,
+            environment=_part(place, len(names)),
+            arguments=("--safety", config.safety) if config.safety else (),
+        )
         for place, name in enumerate(names)
     ]
 
@@ -99,8 +106,9 @@ def _app(
 ) -> App:
     files, catalog = Files(home.pictures), Catalog(config.models, config.default_model)
     dispatch = Dispatch(
-        database, files, catalog, engines, clock=clock, queue_limit=config.queue_limit, home=home.data
-    )
+        database, files, catalog, engines, clock=clock, queue_limit=config.queue_limit, home=home.data,
+        safety=Safety(config.safety, config.safety_level),
+    )  # fmt: skip
     outbox = Outbox(database, clock)
     dispatch.on_over = lambda _: outbox.wake()
     return App(config, database, files, catalog, dispatch, outbox, clock)

@@ -18,12 +18,18 @@ from inference.models import Denoiser
 from inference.models.dtypes import choose_dtype
 from inference.press import Studio
 from inference.request import ModelSpec
+from inference.safety import Guard
 
 log = logging.getLogger(__name__)
 
 
-def _load(spec: ModelSpec, device: torch.device, home: Path | None) -> Denoiser:
-    """The model, in the number format that is faster here; what was measured is kept in ``home``."""
+def _load(spec: ModelSpec, device: torch.device, home: Path | None, guard: Guard | None) -> Denoiser:
+    """The model, in the number format that is faster here; what was measured is kept in ``home``.
+
+    Without the classifier that its pictures must pass there is no model. Raises BadModel.
+    """
+    if guard is not None:
+        guard.ready()
     model = models.load(spec, device=device)
     return choose_dtype(model, home) if home else model
 
@@ -33,19 +39,22 @@ def build(
     tell: Callable[[wire.ToBot], None],
     wish: str = "auto",
     home: Path | None = None,
+    safety: str = "",
 ) -> Engine:
     """An engine for ``specs`` on the device that ``wish`` names (``auto``: the best there is).
 
-    What it learns of this machine is kept in the folder ``home``.
+    What it learns of this machine is kept in the folder ``home``. ``safety`` names the classifier that looks
+    at every picture.
     """
     chosen = device.choose(wish)
     device.use_cores(chosen)
     torch.set_grad_enabled(False)
-    load: Callable[[ModelSpec], Denoiser] = partial(_load, device=chosen, home=home)
+    guard = Guard(safety, chosen) if safety else None
+    load: Callable[[ModelSpec], Denoiser] = partial(_load, device=chosen, home=home, guard=guard)
     where = device.describe(chosen)
     aside = partial(Beside, device.CudaStreams(chosen)) if chosen.type == "cuda" else None
     return Engine(
         lambda changed: Loader(specs, load, changed), Studio(), tell, where, Known(home, where),
-        aside=aside, sweeps=True,
+        check=guard.check if guard else None, aside=aside, sweeps=True,
         record=device.Recording if chosen.type == "cuda" else None,
     )  # fmt: skip

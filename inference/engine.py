@@ -45,7 +45,8 @@ FRESH = 0.05
 
 
 class Engine:
-    """Draws. ``tell`` gets every message for the bot, from threads of the engine's own.
+    """Draws. ``tell`` gets every message for the bot, from threads of the engine's own; ``check`` says of
+    finished pixels the chance that they are for adults only.
 
     ``known`` remembers step times between starts; with ``sweeps`` they are measured while nobody waits.
     ``aside`` makes the place for work beside the steps, out of the way back into the engine's thread;
@@ -62,6 +63,7 @@ class Engine:
         *,
         aside: Callable[[Callable[[Callable[[], None]], None]], Aside] | None = None,
         sweeps: bool = False,
+        check: Callable[[torch.Tensor], torch.Tensor] | None = None,
         record: Record | None = None,
     ) -> None:
         self.device = where
@@ -75,6 +77,7 @@ class Engine:
         )
         self._finish = Finish(press, tell, lambda work: self._inbox.put(partial(self._over, work)))
         self._aside = aside(self._inbox.put) if aside else Between()
+        self._check = check
         self._known = known or Known(None, where)
         self._record = record
         self._sweeps: deque[Iterator[None]] | None = deque() if sweeps else None
@@ -197,7 +200,7 @@ class Engine:
         state = self._loader.state(name)
         if work.draw.request.enlarge > 1:
             self._finish.enlarge(work)
-        elif state.state == "broken":
+        elif state.state == "broken" and name not in self._waiting:  # else what it lacks is being seen to
             self._refuse(work, state.reason, state.detail)
         elif name in self._crowded:
             self._waiting.setdefault(name, []).append(work)
@@ -213,12 +216,13 @@ class Engine:
         self._used[name] = None
 
     def _loaded(self, name: str, model: Denoiser | None) -> None:
-        if self._loader.state(name).reason == "model_too_big" and self._models:
+        state = self._loader.state(name)  # once: the loading thread may change it at any time
+        crowded = state.reason == "model_too_big" and bool(self._models)
+        if crowded:
             self._loader.release(name)
             self._crowded[name] = None
             self._make_room()
         self._tell(wire.Models(models=self._loader.states()))
-        state = self._loader.state(name)
         if model is not None:
             model = Replayed(model, self._record) if self._record else model
             self._models[name] = model
@@ -228,7 +232,7 @@ class Engine:
                 self._sweeps.append(
                     sweep(self._loader.spec(name), model, clock, self._schedule.costs, self._known)
                 )
-        elif state.state != "broken":
+        elif crowded or state.state != "broken":
             return
         for work in self._waiting.pop(name, []):
             if model is None:
@@ -435,9 +439,24 @@ class Engine:
             if outcome.error is not None:
                 raise outcome.error
             if outcome.found is not None:
-                self._finish.decoded(run, outcome.found)
+                self._look(run, outcome.found)
             elif not run.work.cancelled:
                 self._again(run, run.model)
+
+    def _look(self, run: Run, pixels: torch.Tensor) -> None:
+        """Let the classifier look at it, if there is one: beside the steps, as it was decoded."""
+        if self._check is None or run.work.cancelled:
+            self._finish.decoded(run, pixels)
+        else:
+            self._aside.do(partial(self._check, pixels), partial(self._looked, run, pixels))
+
+    def _looked(self, run: Run, pixels: torch.Tensor, outcome: Outcome) -> None:
+        """What it said. A picture that could not be looked at is not shown: it has failed."""
+        run.work.device_seconds += outcome.seconds
+        with self._only(run.work, run.index, "draw_failed"):
+            if outcome.found is None:
+                raise outcome.error or RuntimeError("no verdict")
+            self._finish.decoded(run, pixels, float(outcome.found))
 
     def _again(self, run: Run, model: Denoiser) -> None:
         """The picture broke (NaN or infinity): once more in float32, if it was not."""

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Protocol
 
+import msgspec
 import torch
 
 from inference import wire
@@ -67,9 +68,9 @@ class Finish:
                 return run, latent
         return None
 
-    def decoded(self, run: Run, pixels: torch.Tensor) -> None:
-        """``pixels`` uint8 (h, w, 3) of ``run`` came out."""
-        self._do(run.work, run.index, lambda: self._encode(run, pixels))
+    def decoded(self, run: Run, pixels: torch.Tensor, unsafe: float | None = None) -> None:
+        """``pixels`` uint8 (h, w, 3) of ``run`` came out; ``unsafe`` is what a classifier said of them."""
+        self._do(run.work, run.index, lambda: self._encode(run, pixels, unsafe))
 
     def failed(self, work: Work, index: int, code: str, detail: str = "") -> None:
         """Picture ``index`` of ``work`` will not come."""
@@ -100,10 +101,11 @@ class Finish:
 
         self._thread.submit(what).add_done_callback(done)
 
-    def _encode(self, run: Run, pixels: torch.Tensor) -> None:
+    def _encode(self, run: Run, pixels: torch.Tensor, unsafe: float | None) -> None:
         work = run.work
         if not work.cancelled:
-            work.pictures[run.index] = self._press.picture(run, pixels)
+            picture = self._press.picture(run, pixels)
+            work.pictures[run.index] = msgspec.structs.replace(picture, unsafe=unsafe)
             work.pixels[run.index] = pixels
             work.previews[run.index], work.fresh = work.pictures[run.index].preview, True
             self._complete(work)

@@ -142,6 +142,8 @@ class Picture(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     data: bytes
     preview: bytes = b""
     """A small WebP for lists, ≤ 256 px."""
+    unsafe: Annotated[float, Meta(ge=0.0, le=1.0)] | None = None
+    """The chance that it is for adults only, by the operator's classifier; None: nobody looked."""
 
 
 SAMPLERS: tuple[str, ...] = (

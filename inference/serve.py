@@ -132,11 +132,14 @@ class Peer:
 class Serve:
     """State of the process between connections. Everything here runs on the event loop."""
 
-    def __init__(self, token: str = "", clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, token: str = "", clock: Callable[[], float] = time.monotonic, safety: str = ""
+    ) -> None:
         self.engine: Drawer | None = None
         self.done = asyncio.Event()
         self.code = 0
         self._token = token
+        self._safety = safety
         self._clock = clock
         self._open: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
         self._peer: Peer | None = None
@@ -239,7 +242,8 @@ class Serve:
             self._put(
                 wire.Hello(
                     pid=os.getpid(), device=engine.device, dtype=engine.dtype, torch=engine.torch,
-                    models=engine.states(), drawing=tuple(self._drawing), finished=tuple(self._finished),
+                    models=engine.states(), safety=self._safety, drawing=tuple(self._drawing),
+                    finished=tuple(self._finished),
                 )
             )  # fmt: skip
         for _, data in self._finished.values():
@@ -349,14 +353,14 @@ def _engine(options: argparse.Namespace, specs: tuple[ModelSpec, ...], serve: Se
         return StubEngine(specs, tell, options.stub_seconds)
     from inference.build import build
 
-    return build(specs, tell, options.device, options.home)
+    return build(specs, tell, options.device, options.home, options.safety)
 
 
 async def run(options: argparse.Namespace, lock: Lock) -> int:
     """Serve until it is time to leave; the exit code."""
     specs = msgspec.json.decode(options.models.read_bytes(), type=tuple[ModelSpec, ...])
     token = secrets.token_urlsafe(32) if options.socket is None else ""
-    serve = Serve(token)
+    serve = Serve(token, safety=options.safety)
     loop = asyncio.get_running_loop()
     if sys.platform != "win32":
         for name in (signal.SIGTERM, signal.SIGINT):
@@ -386,6 +390,7 @@ def arguments(words: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--name", default="engine", help="which engine of this data folder")
     parser.add_argument("--models", type=Path, required=True, help="JSON file: a list of model specs")
     parser.add_argument("--device", default="auto")
+    parser.add_argument("--safety", default="", help="folder or hub id of a classifier for finished pictures")
     parser.add_argument("--stub", action="store_true", help="no model: draws flat colours (tests)")
     parser.add_argument("--stub-seconds", type=float, default=0.0)
     return parser.parse_args(words)

@@ -14,7 +14,7 @@ from msgspec import Meta, Struct
 
 from inference.request import ModelSpec, Picture, Request
 
-PROTOCOL = 1
+PROTOCOL = 2
 MAX_FRAME = 64 * 1024 * 1024
 """Bytes of one message."""
 
@@ -92,6 +92,8 @@ class Hello(Message, frozen=True, kw_only=True):
     dtype: str
     torch: str
     models: tuple[ModelState, ...] = ()
+    safety: str = ""
+    """The classifier that looks at every picture it draws; empty: none does."""
     drawing: tuple[tuple[int, int], ...] = ()
     """(job, attempt) still being drawn."""
     finished: tuple[tuple[int, int], ...] = ()

@@ -33,6 +33,7 @@ class Scene:
     community: str = HOUSE
     channel: str = ""
     roles: tuple[str, ...] = ()
+    adult: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,7 +58,11 @@ def _rows(tx: sqlite3.Connection, sql: str, account: int) -> list[dict[str, Any]
 
 def files(tx: sqlite3.Connection, account: int) -> tuple[tuple[int, int, str], ...]:
     """Every picture to take along: its job, its number (-1 the grid), its digest."""
-    rows = tx.execute("SELECT job, number, digest FROM piece WHERE account = ? ORDER BY id", (account,))
+    rows = tx.execute(
+        "SELECT job, number, digest FROM piece JOIN job ON job.id = piece.job "
+        "WHERE piece.account = ? AND job.shown <> 'withheld' ORDER BY piece.id",
+        (account,),
+    )
     return tuple(rows.fetchall())
 
 

@@ -52,6 +52,8 @@ class Kept:
     width: int
     height: int
     size: int
+    unsafe: float | None = None
+    """The chance that it is for adults only, by a safety check; None: nobody looked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,10 +91,22 @@ def _piece(row: tuple[object, ...]) -> Piece:
 def hang(tx: sqlite3.Connection, job_id: int, account_id: int, kept: Iterable[Kept], now: float) -> None:
     """Add the pictures of a job, whose files are in the folder (called by ``jobs.settle``)."""
     tx.executemany(
-        "INSERT INTO piece (job, account, number, digest, seed, width, height, size, created, preview) "
-        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO piece (job, account, number, digest, seed, width, height, size, created, preview, "
+        "unsafe) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         [
-            (job_id, account_id, k.index, k.digest, k.seed, k.width, k.height, k.size, now, k.preview)
+            (
+                job_id,
+                account_id,
+                k.index,
+                k.digest,
+                k.seed,
+                k.width,
+                k.height,
+                k.size,
+                now,
+                k.preview,
+                k.unsafe,
+            )
             for k in kept
         ],
     )
@@ -117,11 +131,19 @@ def grid(tx: sqlite3.Connection, job_id: int) -> Piece | None:
     return piece(tx, job_id, GRID)
 
 
+def verdict(tx: sqlite3.Connection, job_id: int, index: int | None = None) -> float | None:
+    """The highest chance that a picture of a job (or that one) is for adults only; None: nobody looked."""
+    sql = "SELECT max(unsafe) FROM piece WHERE job = ?1 AND number >= 0 AND (?2 IS NULL OR number = ?2)"
+    (found,) = tx.execute(sql, (job_id, index)).fetchone()
+    return None if found is None else float(found)
+
+
+_HIDDEN = "job.shown = 'withheld'"
 MINE_SQL = f"""{_SELECT}
-    WHERE piece.account = ? AND piece.number >= 0 AND piece.id < ?
+    WHERE piece.account = ? AND piece.number >= 0 AND piece.id < ? AND NOT {_HIDDEN}
     ORDER BY piece.id DESC LIMIT ?"""
 STARRED_SQL = f"""{_SELECT}
-    WHERE piece.account = ? AND piece.number >= 0 AND piece.starred = 1 AND piece.id < ?
+    WHERE piece.account = ? AND piece.number >= 0 AND piece.starred = 1 AND piece.id < ? AND NOT {_HIDDEN}
     ORDER BY piece.id DESC LIMIT ?"""
 _LAST = 2**63 - 1
 
@@ -144,8 +166,12 @@ def preview(tx: sqlite3.Connection, digest: str) -> bytes:
 
 
 def owns(tx: sqlite3.Connection, account_id: int, digest: str) -> bool:
-    """Whether a picture or grid with this digest hangs in the account's own gallery."""
-    row = tx.execute("SELECT 1 FROM piece WHERE digest = ? AND account = ? LIMIT 1", (digest, account_id))
+    """Whether a picture or grid with this digest hangs in the account's own gallery, and may be seen."""
+    row = tx.execute(
+        f"SELECT 1 FROM piece JOIN job ON job.id = piece.job WHERE digest = ? AND piece.account = ? "  # noqa: S608
+        f"AND NOT {_HIDDEN} LIMIT 1",
+        (digest, account_id),
+    )
     return row.fetchone() is not None
 
 

@@ -18,7 +18,7 @@ import msgspec
 
 from inference.request import Request
 from inference.wire import Failure
-from storage import allowances, gallery, gate, inbox, outbox, stats, tallies
+from storage import allowances, gallery, gate, inbox, outbox, policy, stats, tallies
 from storage.allowances import Scene
 from storage.gallery import Kept
 from storage.refusal import Refusal
@@ -75,11 +75,20 @@ class Job:
     channel: str = ""
     shown: str = ""
     """How its pictures are shown: "" as they are, ``spoiler`` covered, ``withheld`` not at all."""
+    adult: bool = False
+    """It was asked in a channel for adults."""
+    free: bool = False
+    """A safety check withheld it: it costs nothing, also if a moderator shows it after all."""
 
     @property
     def over(self) -> bool:
         """Has it ended, one way or another?"""
         return self.status not in (Status.QUEUED, Status.RUNNING)
+
+    @property
+    def charged(self) -> int:
+        """Units that what arrived cost."""
+        return 0 if self.free else self.price * self.arrived // self.request.count
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +129,7 @@ class Ahead:
 
 _COLUMNS = """id, account, key, request, price, cost, turn, status, attempt, place, language, created,
     started, finished, parent, parent_index, code, suspect, deaths, private, seconds, arrived,
-    held, community, channel, shown"""
+    held, community, channel, shown, adult, free"""
 _SELECT = f"SELECT {_COLUMNS} FROM job"  # noqa: S608 - constants only
 _request = msgspec.json.Decoder(Request)
 _UNREADABLE = Request(prompt="?")
@@ -134,7 +143,8 @@ def _job(row: tuple[object, ...]) -> Job:
     except msgspec.DecodeError:  # a ValidationError is one too
         fields[3] = _UNREADABLE
     fields[7] = Status(str(row[7]))
-    fields[17], fields[19], fields[22] = bool(row[17]), bool(row[19]), bool(row[22])
+    for switch in (17, 19, 22, 26, 27):
+        fields[switch] = bool(row[switch])
     return Job(*fields)  # type: ignore[arg-type]  # a STRICT table: the columns have these types
 
 
@@ -204,18 +214,18 @@ def _of_now(tx: sqlite3.Connection, new: NewJob) -> NewJob:
 def _insert(tx: sqlite3.Connection, new: NewJob, turn: float, share: float, now: float) -> Job:
     row = tx.execute(
         "INSERT INTO job (account, key, request, price, cost, share, turn, status, place, language, created, "
-        "parent, parent_index, private, community, channel) "
-        "VALUES (?, ?, ?, ?, ?, ?, ?, 'queued', ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id",
+        "parent, parent_index, private, community, channel, adult) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?, 'queued', ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id",
         (
             new.account, new.key, msgspec.json.encode(new.request).decode(), new.price, new.cost, share, turn,
             new.place, new.language, now, new.parent, new.parent_index, int(new.private),
-            new.scene.community, new.scene.channel,
+            new.scene.community, new.scene.channel, int(new.scene.adult),
         ),
     ).fetchone()  # fmt: skip
     return Job(
         row[0], new.account, new.key, new.request, new.price, new.cost, turn, Status.QUEUED, 0, new.place,
         new.language, now, None, None, new.parent, new.parent_index, "", False, 0, new.private, 0.0,
-        community=new.scene.community, channel=new.scene.channel,
+        community=new.scene.community, channel=new.scene.channel, adult=new.scene.adult,
     )  # fmt: skip
 
 
@@ -298,11 +308,13 @@ def settle(
     now: float,
     *,
     failures: Sequence[Failure] = (),
+    unsafe: float = 2.0,
 ) -> Job | None:
     """The pictures are in the folder: put them in the gallery, refund those that did not come, owe delivery.
 
     None, and nothing happens, unless this very attempt is running: cancel and settle race here, and the row
-    decides. Without a single picture the job failed (code of the first failure, or broken_picture).
+    decides. Without a single picture the job failed (code of the first failure, or broken_picture). With one
+    whose chance to be for adults only is ``unsafe`` or more, its community's policy decides how it is shown.
     """
     job = _running(tx, job_id, attempt)
     if job is None:
@@ -312,7 +324,24 @@ def settle(
     if not arrived:
         return _end(tx, job, Status.FAILED, now, code=code, seconds=seconds)
     gallery.hang(tx, job.id, job.account, kept, now)
+    job = _judged(tx, job, kept, unsafe)
     return _end(tx, job, Status.DONE, now, code=code, seconds=seconds, arrived=arrived)
+
+
+_SHOWN = {"withhold": "withheld", "spoiler": "spoiler", "allow": ""}
+
+
+def _judged(tx: sqlite3.Connection, job: Job, kept: Sequence[Kept], unsafe: float) -> Job:
+    """How its pictures are shown, by what a safety check said of them; an enlarged one is what it was."""
+    said = [each.unsafe for each in kept if each.unsafe is not None]
+    if job.parent is not None and job.request.enlarge > 1:
+        said += [found] if (found := gallery.verdict(tx, job.parent, job.parent_index)) is not None else []
+    if max(said, default=-1.0) < unsafe:
+        return job
+    way = policy.flagged(tx, job.community, job.channel, adult=job.adult)
+    judged = replace(job, shown=_SHOWN[way], free=way == "withhold")
+    tx.execute("UPDATE job SET shown = ?, free = ? WHERE id = ?", (judged.shown, judged.free, job.id))
+    return judged
 
 
 def fail(tx: sqlite3.Connection, job_id: int, attempt: int, code: str, now: float) -> Job | None:
@@ -376,7 +405,7 @@ def _end(
         "UPDATE job SET status = ?, code = ?, seconds = ?, arrived = ?, finished = ? WHERE id = ?",
         (status.value, code, seconds, arrived, now, job.id),
     )
-    charged = job.price * arrived // job.request.count
+    charged = replace(job, arrived=arrived).charged
     if arrived:
         tallies.count(tx, job.community, "drawn", now, arrived)
         _enter(tx, job.account, job.id, "settle", 0, now, f"{arrived}/{job.request.count}")

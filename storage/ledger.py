@@ -154,7 +154,8 @@ MISCHARGED_SQL = """
     WHERE coalesce(entered.reserved, 0) <> -job.price OR entered.units <> CASE job.status
         WHEN 'queued' THEN -job.price
         WHEN 'running' THEN -job.price
-        WHEN 'done' THEN -(job.price * job.arrived / max(1, json_extract(job.request, '$.count')))
+        WHEN 'done' THEN -(NOT job.free)
+            * (job.price * job.arrived / max(1, json_extract(job.request, '$.count')))
         ELSE 0 END
 """
 UNRESERVED_SQL = """

@@ -117,6 +117,15 @@ def report(tx: sqlite3.Connection, new: New, job: int, now: float) -> int:
     return _add(tx, "report", "open", new, job, now)
 
 
+def contest(tx: sqlite3.Connection, new: New, job: int, now: float) -> int:
+    """The person of a job that a safety check withheld asks for a second look, once. Raises Refusal
+    already_appealed."""
+    if tx.execute("SELECT 1 FROM matter WHERE job = ?", (job,)).fetchone() is not None:
+        raise Refusal("already_appealed")
+    tallies.count(tx, new.scene.community, "appealed", now)
+    return _add(tx, "report", "open", new, job, now)
+
+
 def get(tx: sqlite3.Connection, matter_id: int) -> Matter | None:
     """The matter with this id, or None."""
     row = tx.execute(f"{_SELECT} WHERE id = ?", (matter_id,)).fetchone()

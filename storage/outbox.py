@@ -30,6 +30,11 @@ def add(tx: sqlite3.Connection, job_id: int, now: float) -> None:
     tx.execute("INSERT INTO outbox (job, due) VALUES (?, ?) ON CONFLICT (job) DO NOTHING", (job_id, now))
 
 
+def again(tx: sqlite3.Connection, job_id: int, now: float) -> None:
+    """Owe it once more: what there is to show has changed."""
+    tx.execute("UPDATE outbox SET over = NULL, outcome = '', tries = 0, due = ? WHERE job = ?", (now, job_id))
+
+
 def due(tx: sqlite3.Connection, now: float, limit: int) -> tuple[Delivery, ...]:
     """At most ``limit`` deliveries whose time has come, the most overdue first."""
     return tuple(Delivery(*row) for row in tx.execute(DUE_SQL, (now, limit)).fetchall())

@@ -23,6 +23,8 @@ GIFTS = 20_000
 """Units a person may give away a day, and get, where nobody decided."""
 NSFW = ("withhold", "spoiler", "allow")
 """What becomes of a finished picture that a safety check flags."""
+FLAGGED, FLAGGED_ADULT = "withhold", "spoiler"
+"""The same where nobody decided: in general, and in channels for adults."""
 
 
 class Policy(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -30,7 +32,8 @@ class Policy(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     ``burst`` asks a minute, ``at_once`` unfinished jobs a person; ``side`` in pixels; ``only`` are the open
     channels (empty: all); ``who`` the roles that may ask (empty: everybody); ``desk`` is the place of
-    moderators' cards; ``retention`` in days (0 keeps pictures); ``weights`` are shares of a busy machine.
+    moderators' cards; ``retention`` in days (0 keeps pictures); ``weights`` are shares of a busy machine;
+    ``nsfw`` is what becomes of flagged pictures, ``adult`` the same in channels for adults.
     """
 
     language: Annotated[str, Meta(max_length=16)] | None = None
@@ -45,6 +48,7 @@ class Policy(Struct, frozen=True, kw_only=True, omit_defaults=True):
     only: tuple[Word, ...] | None = None
     who: tuple[Word, ...] | None = None
     nsfw: Annotated[str, Meta(pattern="^(withhold|spoiler|allow)$")] | None = None
+    adult: Annotated[str, Meta(pattern="^(withhold|spoiler|allow)$")] | None = None
     retention: Annotated[int, Meta(ge=0, le=36_500)] | None = None
     gifts: Annotated[int, Meta(ge=0, le=10**12)] | None = None
     weights: dict[str, Annotated[float, Meta(gt=0.0, le=100.0)]] | None = None
@@ -111,6 +115,16 @@ def kept_for(said: dict[tuple[str, str], int], community: str, channel: str, oth
     """
     layers = ((community, channel), (community, ""), (HOUSE, ""))
     return next((said[each] for each in layers if each in said), otherwise)
+
+
+def flagged(tx: sqlite3.Connection, community: str, channel: str, *, adult: bool) -> str:
+    """What becomes of flagged pictures there (``NSFW``): what was said of that very channel, else what counts
+    in its community for channels like it.
+    """
+    own = said(tx, community, channel).nsfw if channel else None
+    there = counts(tx, community)
+    usual = (there.adult or FLAGGED_ADULT) if adult else (there.nsfw or FLAGGED)
+    return own or usual
 
 
 def check_request(policy: Policy, request: Request) -> None:

@@ -14,12 +14,14 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from itertools import product
 from typing import Any, TypeAlias
+from unicodedata import combining, normalize
 
 from bot import options
 from bot.app import App
 from bot.commands import (
     again,
     cancel,
+    contest,
     delete,
     details,
     forgetme,
@@ -140,6 +142,7 @@ BUTTONS: tuple[Command, ...] = (
     Command("appeal", cases.Appeal, cases.appeal),
     Command("report", cases.Report, cases.report),
     Command("decide", cases.Decide, cases.decide),
+    Command("contest", contest.Contest, contest.answer),
 )
 """What only a button can ask."""
 
@@ -147,7 +150,7 @@ _BY_ASK: dict[type, Command] = {each.ask: each for each in COMMANDS + MODERATION
 _BY_NAME: dict[str, Command] = {each.name: each for each in COMMANDS + MODERATION + BUTTONS}
 _WORDS = {
     "quota": "cuota", "show": "ver", "set": "fijar", "give": "dar", "take": "sacar", "freeze": "congelar",
-    "unfreeze": "descongelar", "history": "historia", "reset": "restablecer", "limits": "limites",
+    "unfreeze": "descongelar", "history": "historia", "reset": "restablecer", "limits": "límites",
     "queue": "cola", "cancel": "cancelar", "hold": "retener", "release": "soltar", "block": "bloquear",
     "unblock": "desbloquear",
     "warn": "avisar", "role": "rol", "rules": "reglas", "list": "lista", "add": "agregar", "remove": "quitar",
@@ -159,8 +162,13 @@ _WORDS = {
 
 def _spellings(name: str) -> list[str]:
     """A path in both languages, however they are mixed."""
-    words = [(word, _WORDS[word]) if word in _WORDS else (word,) for word in name.split()]
+    words = [dict.fromkeys((word, its := _WORDS.get(word, word), _bare(its))) for word in name.split()]
     return [" ".join(each) for each in product(*words)]
+
+
+def _bare(word: str) -> str:
+    """As people type it who leave accents out."""
+    return "".join(each for each in normalize("NFD", word) if not combining(each))
 
 
 _TYPED: dict[str, type] = {name: each.ask for each in COMMANDS for name in (each.name, *each.aliases)}

@@ -27,7 +27,7 @@ Index: TypeAlias = Annotated[int, Option(low=0, high=MAX_COUNT - 1)]
 
 def scene_of(call: Call) -> Scene:
     """Where it was asked, and as what: whose rules and allowances count."""
-    return Scene(call.community, call.channel, call.roles)
+    return Scene(call.community, call.channel, call.roles, call.adult)
 
 
 async def meet(call: Call, app: App) -> Account:
@@ -78,6 +78,8 @@ def find_piece(tx: Connection, account: int, job_id: int, index: int | None) -> 
     piece = next((each for each in hung if index in (None, each.index)), None)
     if piece is None:
         raise Refusal("no_job", job=job_id)
+    if job.shown == "withheld":
+        raise Refusal("withheld", job=job_id)
     return job, piece
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bot.app import App
-from bot.commands import again, delete, details, original, remix, star, upscale, vary
+from bot.commands import again, contest, delete, details, original, remix, star, upscale, vary
 from bot.commands.drawing import cost
 from bot.talk import Button, Image, Reply, Tone
 from bot.texts import duration, has, say
@@ -21,6 +21,8 @@ async def finished(job: Job, app: App) -> Reply:
     pieces, grid = await app.database.read(_hung, job.id)
     if not pieces:
         return Reply(say(job.language, "finished.deleted"), private=job.private, job=job.id)
+    if job.shown == "withheld" and job.free:
+        return _flagged(job)
     if job.shown == "withheld":
         return Reply(say(job.language, "finished.withheld"), private=job.private, job=job.id)
     try:
@@ -31,6 +33,19 @@ async def finished(job: Job, app: App) -> Reply:
 
 def _hung(tx: Connection, job_id: int) -> tuple[tuple[Piece, ...], Piece | None]:
     return gallery.of_job(tx, job_id), gallery.grid(tx, job_id)
+
+
+def _flagged(job: Job) -> Reply:
+    """The safety check withheld it: it cost nothing, and its person may ask for a second look."""
+    second = Button(say(job.language, "button.appeal"), contest.Contest(job.id), style="main")
+    return Reply(
+        f"{say(job.language, 'refusal.withheld', job=job.id)}\n{say(job.language, 'finished.free')}",
+        prompt=job.request.prompt,
+        buttons=((second, remix.button(job, job.language)),),
+        tone=Tone.REFUSED,
+        private=job.private,
+        job=job.id,
+    )
 
 
 def failed(job: Job, detail: str = "") -> Reply:
@@ -111,7 +126,7 @@ async def alone(job: Job, piece: Piece, app: App) -> Reply:
 def facts(job: Job, piece: Piece | None = None) -> tuple[tuple[str, str], ...]:
     """What every result shows: model, seed, size, cost, seconds; of one picture, its own seed and cost."""
     language, request = job.language, job.request
-    charged = job.price * (job.arrived if piece is None else 1) // request.count
+    charged = job.charged if piece is None or job.free else job.price // request.count
     return (
         (say(language, "fact.model"), request.model),
         (say(language, "fact.seed"), details.seeds(job) if piece is None else str(piece.seed)),

@@ -73,6 +73,8 @@ CREATE TABLE job (
     community TEXT NOT NULL DEFAULT '',
     channel TEXT NOT NULL DEFAULT '',
     shown TEXT NOT NULL DEFAULT '' CHECK (shown IN ('', 'spoiler', 'withheld')),
+    adult INTEGER NOT NULL DEFAULT 0 CHECK (adult IN (0, 1)),
+    free INTEGER NOT NULL DEFAULT 0 CHECK (free IN (0, 1)),
     UNIQUE (account, key)
 ) STRICT;
 CREATE INDEX job_queue ON job (turn, id, cost) WHERE status = 'queued' AND held = 0;
@@ -174,6 +176,7 @@ CREATE TABLE piece (
     starred INTEGER NOT NULL DEFAULT 0 CHECK (starred IN (0, 1)),
     created REAL NOT NULL,
     preview BLOB NOT NULL,
+    unsafe REAL CHECK (unsafe BETWEEN 0.0 AND 1.0),
     UNIQUE (job, number)
 ) STRICT;
 CREATE INDEX piece_account ON piece (account, id) WHERE number >= 0;

@@ -19,6 +19,7 @@ import pytest_asyncio
 from bot import commands
 from bot.commands.again import Again
 from bot.commands.cancel import Cancel
+from bot.commands.contest import Contest
 from bot.commands.delete import Delete
 from bot.commands.details import Details
 from bot.commands.mod.cases import Report
@@ -58,6 +59,7 @@ MAY: dict[str, tuple[Callable[[int], Ask], dict[str, str], dict[str, str]]] = {
     "star": (Star, _MINE_DRAWN, _ALL_NO),
     "delete": (lambda job: Delete(job, sure=True), _MINE_DRAWN, _ALL_NO),
     "cancel": (Cancel, _MINE_OPEN, _ALL_NO),
+    "contest": (Contest, {**dict.fromkeys(OBJECTS, "no_matter"), "absent": NO}, _ALL_NO),
 }
 """Action → how it is asked, what its owner gets of each object, what anybody else gets."""
 HARMLESS = {
@@ -102,7 +104,7 @@ async def objects(here: Room) -> dict[str, int]:
     failing = draws[numbers["failed"]]
     await here.engine.say(wire.Failed(job=failing.job, attempt=failing.attempt, code="out_of_memory"))
     await here.app.dispatch.cancel(numbers["cancelled"])
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         for name in ("done", "private", "deleted", "failed"):
             await over(here, numbers[name])
     await here.ask(Delete(numbers["deleted"], sure=True), ANA)
@@ -136,7 +138,7 @@ async def press(here: Room, ask: Ask, who: str) -> str:
     """What a press gets: its first answer (yes), or the code of the refusal."""
     call = Call(who, f"test:x/{next(_events)}", f"m{next(_events)}", ask)
     replies = cast("AsyncGenerator[Reply]", commands.answer(ask, call, here.app))
-    async with aclosing(replies), asyncio.timeout(5):
+    async with aclosing(replies), asyncio.timeout(60):
         try:
             await anext(replies)
         except Refusal as refusal:

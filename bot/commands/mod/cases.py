@@ -11,13 +11,14 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from bot.app import App
+from bot.commands import contest
 from bot.commands.common import JobId, find_seen, meet, short
 from bot.commands.mod.common import change, moderator
 from bot.options import Option
 from bot.talk import Button, Call, Reply, Tone
 from bot.texts import say
 from inference.request import price
-from storage import gallery, jobs, matters
+from storage import gallery, jobs, matters, outbox
 from storage.accounts import Account
 from storage.acts import Change
 from storage.allowances import Scene
@@ -95,6 +96,8 @@ async def cases(ask: Cases, call: Call, app: App) -> AsyncIterator[Reply]:
 
 def about(matter: Matter, language: str) -> str:
     """What it is about, in words."""
+    if matter.rule == contest.RULE:
+        return say(language, "safety.card", job=matter.job or 0)
     if matter.kind == "report":
         return say(language, "report.card", job=matter.job or 0)
     return say(language, "appeal.card", rule=matter.rule, matched=matter.matched)
@@ -123,10 +126,13 @@ async def decide(ask: Decide, call: Call, app: App) -> AsyncIterator[Reply]:
             unused.extend(gallery.delete(tx, done.job))
         elif done.job is not None:
             jobs.show_as(tx, done.job, "spoiler" if ask.way == "spoiler" else "")
+        if done.job is not None and done.rule == contest.RULE:
+            outbox.again(tx, done.job, app.clock())  # what was withheld is shown, or gone: its person is told
         return Change({"n": done.id, "way": ask.way}, subject=done.account)
 
     await change(call, app, "decide", work)
     await app.files.remove(unused)
+    app.outbox.wake()
     text = say(call.language, "appeal.decided", what=say(call.language, f"button.{ask.way}"))
     yield Reply(text, prompt=matter.request.prompt, tone=Tone.GOOD, private=True)
 

@@ -20,7 +20,7 @@ from storage.calendar import Hours, Tariff, read_hours, write_hours, zones
 from storage.database import Connection
 from storage.refusal import Refusal
 
-NAMES = ("language", "zone", "hours", "only", "who", "nsfw", "retention", "gifts", "desk")
+NAMES = ("language", "zone", "hours", "only", "who", "nsfw", "adult", "retention", "gifts", "desk")
 """What of a policy is shown here."""
 _TOLD = ("hours", "gifts", "desk", "retention")
 """Of these, what is shown in sentences of their own."""
@@ -44,6 +44,7 @@ class Community:
         None
     )
     nsfw: Annotated[str | None, Option("nsfw", choices="nsfw")] = None
+    adult: Annotated[str | None, Option("adult", ("adultos",), choices="nsfw")] = None
     channel: Annotated[str, Option("channel", ("canal",), names="channel", longest=300)] = ""
     retention: Annotated[int | None, Option("retention", ("guardar", "conservar"), low=0, high=36_500)] = None
     gifts: Annotated[float | None, Option("gifts", ("regalos",), low=0, high=100_000)] = None
@@ -93,6 +94,7 @@ def _said(ask: Community, call: Call) -> dict[str, Any]:
         "language": ask.language and choose.one_of("language", ask.language, LANGUAGES),
         "zone": ask.zone and zone(ask.zone),
         "nsfw": ask.nsfw and _choice(ask.nsfw),
+        "adult": ask.adult and _choice(ask.adult),
         "retention": ask.retention,
         "gifts": None if ask.gifts is None else units(ask.gifts),
         "desk": lane(call.place) if ask.desk else None,
