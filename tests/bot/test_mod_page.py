@@ -6,6 +6,7 @@ import csv
 import io
 import itertools
 import json
+import re
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
@@ -13,12 +14,14 @@ from typing import Any, cast
 
 import pytest
 
+from bot import texts
 from bot.adapters.web.bureau import EXPORTS, VIEWS
 from bot.adapters.web.mod import cell
 from bot.bureau import SAYABLE, Bureau
 from bot.commands import MODERATION
 from bot.commands.mod.cases import Report
-from bot.config import Web
+from bot.config import ROOT, Web
+from bot.options import CHOICES
 from bot.seats import LINK, SITTING, TRUSTED
 from bot.talk import Reply
 from storage import accounts, forget, ledger, review, stats
@@ -483,3 +486,26 @@ async def test_a_public_page_is_named_as_people_reach_it(here: Office) -> None:
     app = replace(here.town.app, config=public)
     Bureau(app).opened("http://127.0.0.1:8427/")
     assert app.seats.invite(MODERATOR, HERE, NOON).startswith("https://bot.example.org/mod#seat=")
+
+
+SAID = re.compile(r'change\(call, app, f?"([a-z._{}]+)"')
+
+
+def test_every_act_has_its_sentence() -> None:
+    """Whatever a command writes down can be read in the record, in every language."""
+    sources = [file.read_text("utf-8") for file in (ROOT / "bot" / "commands" / "mod").glob("*.py")]
+    found = {name for source in sources for name in SAID.findall(source)}
+    assert {"decide", "hold", "rules.add", "picture.{way}"} <= found
+    ways = {f"picture.{way}" for way in CHOICES["ways"]}
+    for name in (found - {"picture.{way}"}) | ways:
+        assert texts.has(f"mod.did.{name}"), name
+
+
+async def test_a_decision_stands_in_the_record(here: Office) -> None:
+    job, _ = await picture_of(here)
+    await here.town.say(BEN, Report(job))
+    cookie = await here.sit()
+    await here.do(cookie, "decide", matter=1, way="keep")
+    (act,) = (await here.view(cookie, "audit"))["acts"]
+    assert act["text"] == f"What was asked about {ANA} (case 1) is decided: It is fine."
+    assert (await here.town.mod("log")).fields[0][1] == act["text"]

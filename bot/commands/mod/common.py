@@ -221,6 +221,8 @@ def sentence(tx: Connection, act: Act, language: str) -> str:
         facts["who"] = called(tx, kind, key, language)
     if facts.get("period"):
         facts["period"] = say(language, f"mod.period.{facts['period']}")
+    if facts.get("way"):
+        facts["way"] = say(language, f"button.{facts['way']}")
     if facts.get("until"):
         facts["until"] = moment(language, Moment(facts["until"], zone))
     return say(language, f"mod.did.{act.what}", **facts)

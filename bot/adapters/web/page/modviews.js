@@ -20,6 +20,12 @@ const tile = (value, words) => h("div.stat", {}, h("b", { text: value }), h("spa
 
 const when = (at) => h("time", { datetime: new Date(at * 1000).toISOString(), title: new Date(at * 1000).toLocaleString(language), text: ago(at) });
 
+/** A length of time in as few letters as it has. */
+function brief(seconds) {
+  const [unit, size] = seconds < 90 ? ["second", 1] : seconds < 5400 ? ["minute", 60] : ["hour", 3600];
+  return new Intl.NumberFormat(language, { style: "unit", unit, unitDisplay: "short", maximumFractionDigits: 0 }).format(seconds / size);
+}
+
 const person = (who) => h("bdi.who", { text: who });
 
 /** Rows with a bar each: what it is, how large, in words. */
@@ -85,7 +91,7 @@ function queue(host) {
     const most = Math.max(...data.people.map((each) => each.seconds), 0);
     const fair = data.people.map((each) => ({ name: each.who, value: each.seconds, text: t("queue.fair_line", { share: number(each.share * 100, 0), time: span(each.seconds), waited: span(each.waited) }) }));
     return [
-      h("div.stats", {}, tile(number(running), t("queue.running")), tile(number(data.waiting), t("queue.waiting")), tile(data.waiting ? span(data.longest) : "–", t("queue.longest"))),
+      h("div.stats", {}, tile(number(running), t("queue.running")), tile(number(data.waiting), t("queue.waiting")), tile(data.waiting ? brief(data.longest) : "–", t("queue.longest"))),
       data.jobs.length ? h("div.jobs", {}, ...data.jobs.map(one)) : nothing("queue", t("queue.empty"), t("queue.empty_text")),
       h("section.panel", {}, h("h2", { text: t("queue.fair") }), h("p", { text: t("queue.fair_text") }), fair.length ? bars(fair, most) : h("p.dim", { text: t("queue.fair_none") })),
     ];
