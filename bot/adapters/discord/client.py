@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 import aiohttp
 import discord
 import yarl
-from discord.gateway import DiscordWebSocket
+from discord.gateway import DiscordWebSocket, ReconnectWebSocket, WebSocketClosure
 from discord.http import Route
 
 from bot.adapters.discord.declare import fingerprint
@@ -34,7 +34,7 @@ LONGEST_429 = 30.0
 REFUSED = (discord.LoginFailure, discord.PrivilegedIntentsRequired)
 AWAY = (
     aiohttp.ClientError, OSError, TimeoutError, discord.HTTPException, discord.GatewayNotFound,
-    discord.ConnectionClosed, discord.RateLimited,
+    discord.ConnectionClosed, discord.RateLimited, ReconnectWebSocket, WebSocketClosure,
 )  # fmt: skip
 NONSENSE = (ValueError, TypeError, KeyError, zlib.error)
 """What the library raises when somebody else answers in Discord's place: the page of a wireless network."""

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from bot.adapters.discord.place import Address
 from bot.adapters.discord.render import DELIVERED, Message, packed
 from bot.adapters.discord.rest import NoAccess, NoMessage, NoToken, Rest
-from bot.talk import Gone, Later, Reply, Tone, Unsure
+from bot.talk import Gone, Reply, Tone
 
 Render = Callable[[bool], Message]
 """The message; True: as a post of the bot's own, which tells the person and is recognised later."""
@@ -115,9 +115,11 @@ class Delivery:
         return 0
 
     async def _tidy(self) -> None:
-        """The old message would say for ever that something is on its way."""
+        """The old message would say for ever that something is on its way, or show the picture a second time:
+        an edit whose answer was lost may have come about. So what hinders us now is tried again.
+        """
         if self.address.message and not self.address.private:
-            with suppress(NoAccess, NoMessage, Later, Unsure):
+            with suppress(NoAccess, NoMessage):
                 await self.rest.remove(self.address.channel, self.address.message)
 
 

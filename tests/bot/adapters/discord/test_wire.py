@@ -12,8 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from discord.gateway import ReconnectWebSocket, WebSocketClosure
 
 from bot import converse, outbox
+from bot.adapters.discord import client
 from bot.adapters.discord.adapter import Discord
 from bot.adapters.discord.deliver import Delivery
 from bot.adapters.discord.place import Address
@@ -120,8 +122,6 @@ async def test_it_leaves_within_its_bound_and_says_nothing(tmp_path: Path) -> No
 async def test_a_discord_that_cannot_be_reached_is_one_line_and_is_tried_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from bot.adapters.discord import client
-
     monkeypatch.setattr(client, "AGAIN", (0.05, 0.1))
     said: list[str] = []
     down = True
@@ -137,6 +137,26 @@ async def test_a_discord_that_cannot_be_reached_is_one_line_and_is_tried_again(
         assert len(said) == 1
         asked = await server.slash("quota")
         await until(lambda: asked.message)
+
+
+@pytest.mark.parametrize(
+    "broken", [ReconnectWebSocket(0), WebSocketClosure(), ValueError("no JSON"), OSError()], ids=repr
+)
+async def test_whatever_ends_a_connection_it_is_made_again(
+    broken: Exception, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A gateway that is silent while it is connected to anew ends the library's own attempts."""
+    monkeypatch.setattr(client, "AGAIN", (0.0,))
+    ends = [broken, broken, None]
+
+    async def start(self: Any, token: str) -> None:
+        await self._async_setup_hook()  # as the real one begins
+        if error := ends.pop(0):
+            raise error
+
+    monkeypatch.setattr(client.Client, "start", start)
+    await client.connect(client.Client(Secret(TOKEN), [], tmp_path / "memo"), lambda key: None)
+    assert ends == []
 
 
 # --- R6: deliveries under faults
@@ -211,6 +231,32 @@ async def test_r6_every_delivery_arrives_once_whatever_gets_lost(tmp_path: Path,
         assert await finals(server, count) == [1] * count
         assert all(len(each.files) <= 1 for each in server.messages.values())
         assert server.violations == []
+
+
+@pytest.mark.usefixtures("soon")
+async def test_an_edit_that_came_about_unheard_and_a_token_that_grew_old_are_not_two_pictures(
+    tmp_path: Path,
+) -> None:
+    """The picture is posted, and the old message goes, though taking it away fails at first."""
+    said: list[str] = []
+
+    def fault(method: str, path: str) -> None:
+        said.append(method)
+        if method == "PATCH" and said.count("PATCH") == 1:
+            raise Drop(done=True)
+        for asked in server.interactions.values():
+            asked.expired = "PATCH" in said
+        if method == "DELETE" and said.count("DELETE") <= 3:  # the library repeats it once by itself
+            raise Drop(done=False)
+
+    async with wire() as server, bot(server, tmp_path, []) as (house, adapter):
+        await until(adapter.client.is_ready)
+        server.fault = fault
+        await deliver(server, house, 1, 1)
+        await until(lambda: said.count("DELETE") > 3)
+        await until(lambda: [bool(each.files) for each in server.messages.values()] == [True])
+        (message,) = server.messages.values()
+        assert any(each.startswith("d:") for each in message.custom_ids), "a post of the bot's own"
 
 
 @pytest.mark.usefixtures("soon")
