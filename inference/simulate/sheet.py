@@ -99,10 +99,10 @@ def draw(stories: Mapping[str, Story], words: Mapping[str, str], path: Path) -> 
     sheet = Sheet.blank()
     sheet.text(56, 60, words["title"], size=27, bold=True)
     sheet.text(56, 90, words["subtitle"], size=16, colour=SOFT)
-    _waits(sheet, (56, 160, 730, 560), stories, words)
-    _fairness(sheet, (800, 160, 1384, 380), stories, words)
-    _work(sheet, (800, 450, 1384, 560), stories, words)
-    _shares(sheet, (56, 660, 1384, 1080), stories, words)
+    _waits(sheet, (56, 184, 730, 584), stories, words)
+    _fairness(sheet, (800, 184, 1384, 404), stories, words)
+    _work(sheet, (800, 474, 1384, 584), stories, words)
+    _shares(sheet, (56, 692, 1384, 1112), stories, words)
     sheet.save(path)
 
 

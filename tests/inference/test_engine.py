@@ -414,6 +414,25 @@ def test_a_third_model_takes_the_place_of_the_one_used_longest_ago(small: tuple[
     assert [state.state for state in harness.engine.states()] == ["ready", "ready", "waiting", "waiting"]
 
 
+def test_a_load_that_fails_while_the_engine_looks_refuses_nobody(
+    small: tuple[Harness, _Small], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The loading thread says "loading", and has failed before the engine has finished hearing that."""
+    harness, _ = small
+    for name in ("a", "b"):
+        harness.drawn(ask(model=name, steps=2))
+    loader = harness.engine._loader
+    states = loader.states
+
+    def slow() -> Any:
+        while loader._states["c"].state == "loading":
+            time.sleep(0.001)  # the failure falls between two looks
+        return states()
+
+    monkeypatch.setattr(loader, "states", slow)
+    assert harness.drawn(ask(model="c", steps=2)).pictures
+
+
 def test_a_model_in_use_is_not_sent_away(small: tuple[Harness, _Small]) -> None:
     harness, machine = small
     slow = [harness.draw(ask(model=name, steps=25, seed=7)) for name in ("a", "b")]
