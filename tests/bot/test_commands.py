@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 
 import msgspec
@@ -24,10 +24,10 @@ from bot.commands.show import Show
 from bot.commands.star import Star
 from bot.commands.upscale import Upscale
 from bot.commands.vary import Vary
-from bot.talk import Tone
+from bot.talk import Reply, Tone
 from inference import wire
 from storage import accounts, decisions, gallery, jobs, ledger
-from storage.jobs import Status
+from storage.jobs import Job, Status
 from storage.refusal import Refusal
 from tests.fakes.engine import FakeEngine
 from tests.fakes.room import Room, button, room
@@ -59,15 +59,28 @@ async def begin(
     here: Room, text: str = "a fox", who: str = "test:ana"
 ) -> tuple[int, asyncio.Task[list[object]]]:
     """Ask and leave it waiting: the job's number and the task that watches it."""
-    ask = commands.read(text, "imagine")
-    task = asyncio.create_task(here.ask(ask, who))
-    async with asyncio.timeout(5):
-        while True:
-            account = await here.app.database.read(accounts.find, who)
-            mine = await here.app.database.read(jobs.unfinished, account) if account else ()
-            if mine:
-                return mine[-1].id, task  # type: ignore[return-value]
+    before = {job.id for job in await waiting(here, who)}
+    task = asyncio.create_task(here.ask(commands.read(text, "imagine"), who))
+    async with asyncio.timeout(60):
+        while not (new := {job.id for job in await waiting(here, who)} - before):
             await asyncio.sleep(0.005)
+    return new.pop(), task  # type: ignore[return-value]
+
+
+async def waiting(here: Room, who: str) -> Sequence[Job]:
+    """Their jobs that are not over."""
+    account = await here.app.database.read(accounts.find, who)
+    return await here.app.database.read(jobs.unfinished, account) if account else ()
+
+
+async def two_of(
+    presses: list[asyncio.Task[list[Reply]]],
+) -> tuple[set[asyncio.Task[list[Reply]]], set[asyncio.Task[list[Reply]]]]:
+    """Which two of three are over, and who still watches."""
+    async with asyncio.timeout(60):
+        while len(done := {press for press in presses if press.done()}) < 2:
+            await asyncio.wait(set(presses) - done, return_when=asyncio.FIRST_COMPLETED)
+    return done, set(presses) - done
 
 
 async def let_go(*tasks: asyncio.Task[list[object]]) -> None:
@@ -447,8 +460,7 @@ async def test_a_button_pressed_twice_draws_once(still: Room, ask: Callable[[int
     await still.engine.say(drawn(draw))
     await task
     presses = [asyncio.create_task(still.ask(ask(number))) for _ in range(3)]
-    done, waiting = await asyncio.wait(presses, timeout=1)
-    assert len(waiting) == 1
+    done, waiting = await two_of(presses)
     assert {task.exception().code for task in done} == {"already_asked"}  # type: ignore[union-attr]
     assert await refused(still, ask(number)) == "already_asked"
     account = await still.app.database.read(accounts.find, "test:ana")
@@ -468,19 +480,16 @@ async def test_cancelled_twice_is_refused_and_refunded_once(still: Room) -> None
 async def test_cancel_without_a_number_takes_the_newest(still: Room) -> None:
     _, one = await begin(still, "a fox")
     assert await refused(still, "/cancel", BEN) == "nothing_to_cancel"
-    await asyncio.sleep(0.02)
-    two = asyncio.create_task(still.ask("a wolf"))
-    await asyncio.sleep(0.1)
+    _, two = await begin(still, "a wolf")
     await still.ask("/cancel")
-    assert (await two)[-1].prompt == "a wolf"
+    assert (await two)[-1].prompt == "a wolf"  # type: ignore[attr-defined]
     await let_go(one)
 
 
 async def test_a_queue_that_is_full_says_so(still: Room) -> None:
-    tasks = [asyncio.create_task(still.ask(f"a fox {i}")) for i in range(3)]
-    await asyncio.sleep(0.2)
+    tasks = [(await begin(still, f"a fox {number}"))[1] for number in range(3)]
     assert await refused(still, "a wolf") == "queue_full"
-    await let_go(*tasks)  # type: ignore[arg-type]
+    await let_go(*tasks)
 
 
 # --- the rest

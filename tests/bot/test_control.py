@@ -42,7 +42,7 @@ async def open_control(folder: Path) -> AsyncIterator[tuple[Room, Control]]:
 
 
 async def shown(line: Line, *, last: bool = True) -> Show:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while (message := await line.next()) is not None:
             if isinstance(message, Show) and not (last and (message.fleeting or message.tone == "waiting")):
                 return message
@@ -63,7 +63,7 @@ async def test_draw_press_and_fetch_over_the_socket(tmp_path: Path) -> None:
         assert message.job
         assert message.images
         await line.send(Fetch(message.job))
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             files = await line.next()
         assert isinstance(files, Files)
         assert (files.status, [p.index for p in files.pictures]) == ("done", [0, 1])
@@ -109,7 +109,7 @@ async def test_whoever_does_not_knock_is_not_heard(tmp_path: Path, words: bytes)
         reader, writer = await asyncio.open_unix_connection(tmp_path / control.SOCKET)
         writer.write(words)
         writer.write_eof()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             assert await reader.read() == b""
         writer.close()
         line = await opened(tmp_path)

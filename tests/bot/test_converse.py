@@ -59,7 +59,7 @@ class House:
         return await self.app.database.read(inbox.pending)
 
     async def quiet(self) -> None:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             while await self.pending():
                 await asyncio.sleep(0.005)
 
@@ -175,7 +175,7 @@ async def test_gone_in_the_middle_ends_the_answer_and_the_job_goes_on(house: Hou
     async with house.serving():
         house.adapter.say("/imagine fox")
         await house.quiet()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             while not (mine := await house.app.database.read(jobs.mine, 1, 1)) or not mine[0].over:
                 await asyncio.sleep(0.01)
     assert mine[0].status is Status.DONE

@@ -72,6 +72,7 @@ async def test_a_picture_becomes_clean_or_a_refusal(case: Case) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 async def test_every_picture_of_the_corpus_becomes_clean_or_a_refusal() -> None:
     for case in ALL:
         assert await check(case) == ""
@@ -211,7 +212,7 @@ async def test_it_gets_no_more_time_than_it_may(tmp_path: Path, monkeypatch: pyt
         monkeypatch.setattr(sent, "SCRUB", _process(tmp_path, body))
         began = time.monotonic()
         assert (await fate(Case("x", saved(scene(), "PNG"), ANY)))[0] == "picture_broken"
-        assert time.monotonic() - began < 8
+        assert time.monotonic() - began < 45
 
 
 @pytest.mark.slow
@@ -238,10 +239,12 @@ async def test_whatever_it_says_instead_is_a_refusal(
 
 async def test_a_bot_that_stops_leaves_no_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     mark = tmp_path / "pid"
-    script = _process(tmp_path, f"open({str(mark)!r}, 'w').write(str(os.getpid())); time.sleep(60)", walls=False)
+    script = _process(
+        tmp_path, f"open({str(mark)!r}, 'w').write(str(os.getpid())); time.sleep(60)", walls=False
+    )
     monkeypatch.setattr(sent, "SCRUB", script)
     task = asyncio.create_task(clean(saved(scene(), "PNG"), lambda *_: Size(72, 48)))
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not (mark.exists() and mark.read_text()):
             await asyncio.sleep(0.01)
     task.cancel()

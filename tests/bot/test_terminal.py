@@ -36,7 +36,7 @@ class Screen:
     async def calls(self, *lines: str) -> list[Call]:
         for line in (*lines, ""):
             self.typed.put(f"{line}\n" if line else "")
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             return [call async for call in self.terminal.listen()]
 
 

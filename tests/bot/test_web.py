@@ -36,7 +36,7 @@ async def events(
     ]
     writer.write("\r\n".join([f"GET /api/events?after={after} HTTP/1.1", *lines, "", ""]).encode())
     found: list[tuple[str, str, Any]] = []
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         text = ""
         while len(found) < count:
             text += (await reader.read(65_536)).decode()
@@ -82,6 +82,7 @@ async def test_an_answer_waits_until_the_conversation_has_the_call(tmp_path: Pat
         await web.hand_in(call)
     heard = web.listen()
     assert (await anext(heard)).event == "e"
+    web.patience = 60.0
     later = asyncio.create_task(web.hand_in(Call("web:x", "web:x/z", "f", text="b")))
     assert (await anext(heard)).event == "f"
     await asyncio.sleep(0.01)
@@ -195,7 +196,7 @@ async def test_closing_ends_streams_and_listening(tmp_path: Path) -> None:
             f"GET /api/events HTTP/1.1\r\nHost: {here.host}\r\nCookie: {here.cookie}\r\n\r\n".encode()
         )
         assert b"200 OK" in await reader.readline()
-        async with asyncio.timeout(3):
+        async with asyncio.timeout(60):
             await here.web.close()
             await here.web.close()
             await reader.read()

@@ -126,7 +126,7 @@ async def raw(port: int, data: bytes, *more: tuple[float, bytes]) -> Answer:
             await asyncio.sleep(pause)
             writer.write(late)
             await writer.drain()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             return await _answer(reader)
     finally:
         writer.close()

@@ -34,7 +34,7 @@ def started(*words: str, **environ: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, str(RUN), *words],
         env={**os.environ, "LC_ALL": "", "LANG": "en_US.UTF-8", **environ},
-        capture_output=True, text=True, timeout=100, check=False,
+        capture_output=True, text=True, timeout=600, check=False,
     )  # fmt: skip
 
 

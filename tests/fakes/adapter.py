@@ -59,7 +59,7 @@ class FakeAdapter:
     async def close(self) -> None:
         self._calls.put_nowait(None)
 
-    async def until(self, wanted: Callable[[Reply], bool], seconds: float = 5.0) -> Shown:
+    async def until(self, wanted: Callable[[Reply], bool], seconds: float = 60.0) -> Shown:
         async with asyncio.timeout(seconds):
             while True:
                 for shown in self.shown:

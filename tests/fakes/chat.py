@@ -78,7 +78,7 @@ class Platform:
         packed = dict(message.now["buttons"])[label]
         return self.say("", who, button=packed)
 
-    async def until_listening(self, seconds: float = 20.0) -> None:
+    async def until_listening(self, seconds: float = 120.0) -> None:
         """A bot asks for updates."""
         async with asyncio.timeout(seconds):
             while not self._writers:
@@ -94,7 +94,7 @@ class Platform:
     def jobs(self) -> set[int]:
         return {h["job"] for m in self.messages.values() for h in m.history if h["job"] is not None}
 
-    async def until(self, wanted: Any, seconds: float = 30.0) -> Any:
+    async def until(self, wanted: Any, seconds: float = 120.0) -> Any:
         """The first true answer of ``wanted()``, asked again whenever something was shown."""
         async with asyncio.timeout(seconds):
             while not (found := wanted()):
@@ -102,7 +102,7 @@ class Platform:
                 await self._news.wait()
         return found
 
-    async def final_of(self, update: int, seconds: float = 30.0) -> Message:
+    async def final_of(self, update: int, seconds: float = 120.0) -> Message:
         """The message that ended the answer to an update."""
         chat = self.updates[update]["chat"]
 

@@ -95,7 +95,7 @@ class FakeEngine:
         return [message for message in self.sent if isinstance(message, kind)]
 
     async def wait_for(self, kind: type[M], count: int = 1) -> list[M]:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             while len(self.got(kind)) < count:
                 self._news.clear()
                 await self._news.wait()

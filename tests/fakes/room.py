@@ -58,7 +58,7 @@ class Room:
         """Every reply to typed text or to a pressed button."""
         said = commands.read(ask, "imagine") if isinstance(ask, str) else ask
         call = Call(who, f"test:room/{next(self.events)}", f"e{next(self.events)}", said, language=language)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             return [fitting(reply) async for reply in commands.answer(said, call, self.app)]
 
     async def press(self, reply: Reply, label: str, who: str = "test:ana") -> list[Reply]:

@@ -44,7 +44,7 @@ class Town:
     async def say(self, who: str, text: str | Ask, **more: object) -> list[Reply]:
         said = commands.read(text, "imagine") if isinstance(text, str) else text
         call = self.call(who, said, **more)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             return [fitting(reply) async for reply in commands.answer(said, call, self.app)]
 
     async def mod(self, text: str, **more: object) -> Reply:

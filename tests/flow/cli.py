@@ -19,8 +19,12 @@ if "HOLD_UP" in os.environ:  # the loop does nothing else for so many seconds
 
     say = bot.run.say  # type: ignore[attr-defined]
 
+    def held_up() -> None:
+        print("held up", flush=True)
+        time.sleep(float(os.environ["HOLD_UP"]))
+
     def hold_up(language: str, key: str, **values: object) -> str:
-        asyncio.get_running_loop().call_later(0.2, time.sleep, float(os.environ["HOLD_UP"]))
+        asyncio.get_running_loop().call_later(0.2, held_up)
         return say(language, key, **values)
 
     bot.run.say = hold_up  # type: ignore[attr-defined]

@@ -83,7 +83,7 @@ async def _engine(house: Whole, point: Point) -> asyncio.subprocess.Process:
         *words, cwd=ROOT, env=ENVIRONMENT, stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL,
     )  # fmt: skip
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not house.engine() and helper.returncode is None:
             await asyncio.sleep(0.02)
     return helper
@@ -92,7 +92,7 @@ async def _engine(house: Whole, point: Point) -> asyncio.subprocess.Process:
 async def _died_or_quiet(house: Whole, point: Point, helper: asyncio.subprocess.Process | None) -> bool:
     victim = helper or house.bot
     assert victim
-    quiet = asyncio.create_task(house.quiet(60))
+    quiet = asyncio.create_task(house.quiet(300))
     died = asyncio.create_task(victim.wait())
     await asyncio.wait({quiet, died}, return_when=asyncio.FIRST_COMPLETED)
     reached = died.done()

@@ -61,7 +61,7 @@ class Whole:
         return note.pid if note else 0
 
     async def until_engine(self, other_than: int = 0) -> int:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while not (pid := self.engine()) or pid == other_than:
                 await asyncio.sleep(0.01)
         return pid
@@ -108,7 +108,7 @@ class Whole:
         finally:
             connection.close()
 
-    async def quiet(self, seconds: float = 40.0) -> None:
+    async def quiet(self, seconds: float = 180.0) -> None:
         """Every job is over, everything owed is delivered, every event is answered."""
         async with asyncio.timeout(seconds):
             while not self._is_quiet():

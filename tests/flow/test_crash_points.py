@@ -10,7 +10,7 @@ import pytest
 from tests.flow.crash import BOT, ENGINE, Point, crash, sweep
 
 pytestmark = [
-    pytest.mark.timeout(400),
+    pytest.mark.timeout(1_800),
     pytest.mark.skipif(sys.platform != "linux" or not shutil.which("strace"), reason="needs strace"),
 ]
 FEW = (

@@ -53,6 +53,10 @@ class Pair:
                 await asyncio.sleep(0.02)
         return await self.rows(made)
 
+    async def drew(self, made: list[Job]) -> set[str]:
+        """The engines that drew them."""
+        return {await _engine(self.database, job.id) for job in made}
+
 
 @asynccontextmanager
 async def pair(folder: Path, seconds: float) -> AsyncIterator[Pair]:
@@ -78,19 +82,18 @@ async def pair(folder: Path, seconds: float) -> AsyncIterator[Pair]:
 
 async def test_one_engine_dies_and_the_other_goes_on(tmp_path: Path) -> None:
     async with pair(tmp_path, 0.1) as both:
-        made = [await both.submit(number % 3) for number in range(16)]
-        while not all(client.pid for client in both.clients):
-            await asyncio.sleep(0.02)
-        while sum(row.over for row in await both.rows(made)) < 3:
+        warming: list[Job] = []
+        while {each.name for each in both.clients} - await both.drew(warming):  # however late one starts
+            warming.append(await both.submit(0))
+            await both.over(warming)
+        made = [*warming, *[await both.submit(number % 3) for number in range(16)]]
+        while sum(row.over for row in await both.rows(made)) < len(warming) + 3:
             await asyncio.sleep(0.02)
         dead = both.clients[0].pid
         os.kill(dead, signal.SIGKILL)
         rows = await both.over(made)
-        assert [row.status for row in rows] == [Status.DONE] * 16
-        used = {row.id for row in rows}
-        assert len(used) == 16
-        assert {await _engine(both.database, row.id) for row in rows} == {"engine", "engine1"}
-        async with asyncio.timeout(30):
+        assert {row.status for row in rows} == {Status.DONE}
+        async with asyncio.timeout(120):
             while both.clients[0].pid in {0, dead}:
                 await asyncio.sleep(0.02)
 

@@ -7,7 +7,7 @@ import pytest
 from tests.flow.rounds import rounds
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(900)
 async def test_kills_lose_nothing_charge_nobody_twice_and_deliver_once() -> None:
     outcome = await rounds(seed=11, count=16)
     assert outcome.wrongs == []
@@ -15,7 +15,7 @@ async def test_kills_lose_nothing_charge_nobody_twice_and_deliver_once() -> None
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize(
     ("bad", "word"), [("early", "was lost"), ("double", "charged twice"), ("orphan", "for ever")]
 )

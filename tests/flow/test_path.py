@@ -35,7 +35,7 @@ async def test_sigterm_ends_in_time_and_silently_and_the_busy_engine_draws_on() 
         engine = house.engine()
         code, seconds, said = await house.stop_bot()
         assert (code, said) == (0, "")
-        assert seconds < 10
+        assert seconds < 60
         assert house.engine() == engine
         await house.start()
         await house.chat.final_of(slow)
@@ -50,7 +50,7 @@ async def test_an_idle_engine_leaves_with_its_bot() -> None:
         await house.chat.final_of(house.chat.say("fox"))
         await house.quiet()
         await house.stop_bot()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             while house.engine():
                 await asyncio.sleep(0.02)
 
@@ -98,7 +98,7 @@ async def test_a_poison_job_fails_alone_at_its_third_death() -> None:
 
 
 async def test_a_hung_engine_is_killed_and_its_job_redone() -> None:
-    async with whole("--silent", "2") as house:
+    async with whole("--silent", "5") as house:
         await house.start()
         ask = house.chat.say("fox [[slow 0.5]]")
         await house.chat.until(lambda: house.chat.in_chat(f"c{ask}"))

@@ -12,7 +12,7 @@ from tests.flow.test_command_line import Desk, desk
 
 __all__ = ["desk"]
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = pytest.mark.timeout(600)
 
 
 @pytest.fixture

@@ -31,6 +31,8 @@ GROUPS = 14
 """Groups committed on one disk, each of 1 to 6 transactions."""
 IMAGES = 20
 """Images taken of one disk, about."""
+CHECKPOINTS = (12, 60, 2_000, 2_000)
+"""Pages of WAL until a checkpoint, by turns: they decide how much NORMAL loses."""
 
 Write = tuple[int, bytes]
 """Offset and data; a truncation is (size, b"")."""
@@ -155,13 +157,14 @@ def _work(tx: sqlite3.Connection, rng: random.Random) -> tuple[int, str] | None:
     return None if job is None else (job.id, job.status.value)
 
 
-def run(path: Path, rng: random.Random, *, durable: bool) -> list[Image]:
-    """Commit ``GROUPS`` groups on a disk and return the images that were taken meanwhile."""
+def run(path: Path, rng: random.Random, *, durable: bool, pages: int) -> list[Image]:
+    """Commit ``GROUPS`` groups on a disk, with a checkpoint after so many ``pages`` of WAL; return the images
+    that were taken meanwhile."""
     disk = Disk(rng)
     connection = apsw.Connection(str(path), vfs=disk.label)
     tx = cast("sqlite3.Connection", connection)
     database.prepare(tx)
-    connection.execute(f"PRAGMA wal_autocheckpoint = {rng.choice((12, 60, 2_000, 2_000)):d}").fetchall()
+    connection.execute(f"PRAGMA wal_autocheckpoint = {pages:d}").fetchall()
     connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
     for shadow in disk.files.values():
         shadow.sync()
@@ -209,11 +212,11 @@ def judge(image: Image, folder: Path) -> str:
 
 def play(seed: int, control: bool) -> Played:
     """One disk and its images. The control commits everything under synchronous=NORMAL."""
-    rng = random.Random(seed)
+    rng, pages = random.Random(seed), CHECKPOINTS[seed % len(CHECKPOINTS)]
     with tempfile.TemporaryDirectory(prefix="falopitas-r3-", dir=memory()) as folder:
         place = Path(folder) / "image"
         place.mkdir()
-        images = run(Path(folder) / "falopitas.db", rng, durable=not control)
+        images = run(Path(folder) / "falopitas.db", rng, durable=not control, pages=pages)
         wrong = tuple(filter(None, (judge(image, place) for image in images)))
     if control and any(each.startswith("inconsistent") for each in wrong):
         raise AssertionError(f"NORMAL may lose, but must stay whole: {wrong}")

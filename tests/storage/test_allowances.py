@@ -46,7 +46,7 @@ class Machine(RuleBasedStateMachine):
         self.folder.cleanup()
 
 
-TestMachine = pytest.mark.timeout(110)(Machine.TestCase)
+TestMachine = pytest.mark.timeout(900)(Machine.TestCase)
 TestMachine.settings = settings(
     max_examples=20, stateful_step_count=40, deadline=None, print_blob=True, database=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large],

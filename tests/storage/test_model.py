@@ -38,16 +38,17 @@ class Machine(RuleBasedStateMachine):
         self.folder.cleanup()
 
 
-TestMachine = pytest.mark.timeout(90)(Machine.TestCase)
+TestMachine = pytest.mark.timeout(900)(Machine.TestCase)
 TestMachine.settings = settings(
     max_examples=40, stateful_step_count=50, deadline=None, print_blob=True, database=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large],
 )  # fmt: skip
 
 
+@pytest.mark.timeout(900)
 def test_long_lives_equal_the_twin() -> None:
     """Random walks of 250 steps from fixed seeds."""
-    state = run(model.MODEL, 4_000, 90, State(seed=1))
+    state = run(model.MODEL, 4_000, 900, State(seed=1))
     assert state.violations == []
     assert state.done >= 4_000
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -12,16 +13,18 @@ from tests.proof.frame import State, holds, run
 from tests.proof.power import SECTOR, Shadow
 
 
+@pytest.mark.timeout(900)
 def test_no_power_cut_loses_or_spoils_what_was_acknowledged() -> None:
     """400 images of disks on which durable groups were committed and checkpointed."""
-    state = run(power.POWER, 400, 60, State(seed=10_001))
+    state = run(power.POWER, 400, 900, State(seed=10_001))
     assert state.violations == []
     assert state.done >= 400
 
 
+@pytest.mark.timeout(900)
 def test_without_full_the_same_cuts_lose_jobs() -> None:
     """The control: synchronous=NORMAL must lose acknowledged jobs in more than 30 % of the images."""
-    state = run(power.POWER, 300, 60, State(seed=1), control=True)
+    state = run(power.POWER, 300, 900, State(seed=1), control=True)
     assert holds(power.POWER, state, control=True)
 
 
