@@ -13,7 +13,7 @@ import pytest
 from bot import housekeeping
 from bot.commands.finished import finished
 from bot.dispatch import Safety
-from bot.talk import Reply
+from bot.talk import Image, Reply
 from inference import wire
 from storage import ledger, outbox
 from storage.jobs import Job
@@ -184,3 +184,22 @@ async def test_the_card_reaches_the_moderators_channel(here: Town) -> None:
     await housekeeping.cases(app)
     assert [each.text for each in posted if "withheld" in each.text]
     assert MODERATOR not in posted[0].text
+
+
+def test_the_page_covers_a_covered_picture_and_each_of_a_covered_grid() -> None:
+    """Its script blurs what has this mark until it is pressed."""
+    from bot.adapters.web import render
+    from bot.adapters.web.house import Kept
+
+    png = fake.png(16, 16, 1)
+    for spoiler in (True, False):
+        image = render._image(Image(png, "x.png", spoiler=spoiler), False, lambda *_: None)
+        pieces = tuple(
+            Kept(
+                id=n, job=1, digest=f"{n:064x}", prompt="fox", width=16, height=16, starred=False,
+                created=0.0, model="builtin", seed=n,
+            )
+            for n in (1, 2)
+        )  # fmt: skip
+        for each in (image, *render.tiles([image], pieces)):
+            assert each.get("spoiler", False) is spoiler

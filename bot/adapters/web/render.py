@@ -40,6 +40,7 @@ def render(reply: Reply, pack: Pack, keep: Keep) -> dict[str, Any]:
 def _image(image: Image, fleeting: bool, keep: Keep) -> dict[str, Any]:
     width, height = size(image.data)
     known = {"name": image.name, "alt": image.alt, "width": width, "height": height, "digest": ""}
+    known |= {"spoiler": True} if image.spoiler else {}
     kind = media_type(image.data)
     if fleeting and not image.digest and kind and len(image.data) <= SMALL:
         return known | {"src": f"data:{kind};base64,{base64.b64encode(image.data).decode('ascii')}"}
@@ -54,7 +55,8 @@ def tiles(images: list[dict[str, Any]], pieces: tuple[Kept, ...]) -> list[dict[s
     """The single pictures instead of the grid that shows them; else the images and what is known of them."""
     known = {piece.digest: piece for piece in pieces}
     if len(images) == 1 and len(pieces) > 1 and images[0]["digest"] not in known:
-        return [_tile(piece, images[0]["alt"]) for piece in pieces]
+        covered = {"spoiler": True} if images[0].get("spoiler") else {}
+        return [_tile(piece, images[0]["alt"]) | covered for piece in pieces]
     found = [(image, known.get(image["digest"])) for image in images]
     return [
         image | ({"starred": piece.starred, "seed": piece.seed} if piece else {}) for image, piece in found

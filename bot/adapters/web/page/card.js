@@ -156,9 +156,10 @@ function pictures(card, reply) {
   const alone = shown.length === 1;
   const tiles = shown.map((picture, at) => {
     const image = h("img", { src: picture.src, alt: picture.alt || reply.prompt, width: picture.width || undefined, height: picture.height || undefined, decoding: "async", draggable: "false" });
+    if (picture.spoiler) image.classList.add("spoiler"); // until somebody chooses to look
     if (picture.width && picture.width < 320) image.classList.add("tiny");
     if (reply.fleeting) return h("div.tile.preview", {}, image);
-    const open = h("button.tile", { type: "button", title: say(alone ? "card.single" : "card.open", { n: at + 1, total: shown.length }), onclick: () => view(shown, at, { prompt: reply.prompt }) }, image);
+    const open = h("button.tile", { type: "button", title: say(alone ? "card.single" : "card.open", { n: at + 1, total: shown.length }), onclick: () => image.classList.contains("spoiler") ? image.classList.remove("spoiler") : view(shown, at, { prompt: reply.prompt }) }, image);
     open.setAttribute("aria-label", `${open.title}: ${image.alt}`);
     if (!alone) open.append(h("span.badge", { text: String(at + 1), "aria-hidden": "true" }));
     if (picture.starred) open.append(h("span.starred", { "aria-hidden": "true" }, icon("star")));
