@@ -17,7 +17,7 @@ from tests.browser.house import FakeHouse, Talk
 CHROMIUM = "/usr/bin/chromium"
 EXPECTED = ("401 (Unauthorized)", "net::ERR_CONNECTION_REFUSED", "net::ERR_INCOMPLETE_CHUNKED_ENCODING")
 """What the console may say: a door that is shut, a server that was stopped on purpose."""
-expect.set_options(timeout=15_000)
+expect.set_options(timeout=60_000)
 
 
 @dataclass

@@ -43,6 +43,7 @@ def reply(text: str) -> Reply:
     )  # fmt: skip
 
 
+@pytest.mark.timeout(900)
 async def test_hostile_texts_are_shown_and_nothing_runs(here: Desk) -> None:
     """Every text in every place: own words, quotation, title, text, table, button, editor, picture's alt."""
     session = next(iter(here.house.accounts)).partition(":")[2]
