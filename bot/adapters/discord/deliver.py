@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import Any
 
 from bot.adapters.discord.place import Address
-from bot.adapters.discord.render import DELIVERED, Message, packed
+from bot.adapters.discord.render import DELIVERED, PRESS, Message, packed
 from bot.adapters.discord.rest import NoAccess, NoMessage, NoToken, Rest
 from bot.talk import Gone, Reply, Tone
 
@@ -93,7 +94,7 @@ class Delivery:
             await self.rest.revise(channel, number, message)
         else:
             number = await self.rest.post(channel, message, self._nonce(message))
-        await self._tidy()
+        await self._tidy(number)
         return self.address.moved(channel, number)
 
     def _nonce(self, message: Message) -> str:
@@ -104,25 +105,31 @@ class Delivery:
         return hashlib.sha256(text.encode()).hexdigest()[:24]
 
     async def _found(self, channel: int, message: Message) -> int:
-        """The id of the post if an earlier life made it: Discord remembers a nonce for minutes only."""
-        wanted = _own(message.components)
+        """The id of the post if an earlier life made it: Discord remembers a nonce for minutes only.
+
+        Or of the first answer, if an edit of it came about unheard.
+        """
+        wanted = _asks({"components": message.components}, DELIVERED)
         with suppress(NoAccess):
             for each in await self.rest.recent(channel):
                 if int(each["author"]["id"]) != self.me:
                     continue
-                if wanted and _own(each.get("components")) == wanted:
+                if not wanted:
+                    continue
+                edited = message.images and each.get("attachments") and _asks(each, PRESS) == wanted
+                if edited or _asks(each, DELIVERED) == wanted:
                     return int(each["id"])
         return 0
 
-    async def _tidy(self) -> None:
+    async def _tidy(self, kept: int) -> None:
         """The old message would say for ever that something is on its way, or show the picture a second time:
         an edit whose answer was lost may have come about. So what hinders us now is tried again.
         """
-        if self.address.message and not self.address.private:
+        if self.address.message not in {0, kept} and not self.address.private:
             with suppress(NoAccess, NoMessage):
                 await self.rest.remove(self.address.channel, self.address.message)
 
 
-def _own(components: object) -> frozenset[str]:
-    """The asks by which a post of the bot's own is recognised: all of them, for some are shared by others."""
-    return frozenset(ask for kind, ask in packed(components) if kind == DELIVERED)
+def _asks(message: Mapping[str, Any], wanted: str) -> frozenset[str]:
+    """The asks by which a result is recognised: all of them, for some are shared by others."""
+    return frozenset(ask for kind, ask in packed(message.get("components")) if kind == wanted)
