@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import statistics
 import time
 from functools import partial
@@ -50,11 +49,11 @@ async def test_a_wrong_token_is_told_from_no_network(here: House, token: str) ->
 
 
 async def first_answers(folder: Path, waiting: int, asks: int) -> list[float]:
-    """Seconds to the first visible answer while so many jobs wait: real ones, or on a machine that is busy
-    with something else those that this process had, the fake's included.
+    """Processor seconds to the first visible answer while so many jobs wait, the fake's included.
+
+    What a clock on the wall says of a quiet machine is ``python -m tests.bench.answers``.
     """
-    busy = os.getloadavg()[0] > (os.cpu_count() or 1)
-    clock = time.process_time if busy else time.monotonic
+    clock = time.process_time
     async with house(folder, 1.0) as here:
         world = here.tele.world
         crowd = [world.person(f"P{number}") for number in range(waiting)]
