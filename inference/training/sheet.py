@@ -81,14 +81,18 @@ def draw_prompts(
         raise ValueError("there is no UNet to draw with")
     solver = DPMSolverMultistepScheduler.from_config(scheduler().config, use_karras_sigmas=True)
     solver.set_timesteps(steps)
-    texts = tokenize(networks.tokenizer, [*prompts, *([""] * len(prompts))])
+    asked = any(prompts)  # without a word there is nothing to be guided away from
+    texts = tokenize(networks.tokenizer, [*prompts, *([""] * len(prompts) if asked else [])])
     states = networks.text_encoder(input_ids=texts).last_hidden_state
     shape = (networks.unet.config["in_channels"], canvas[1] // FACTOR, canvas[0] // FACTOR)
     noise = [torch.randn(shape, generator=torch.Generator().manual_seed(seed)) for seed in seeds]
     x = torch.stack(noise) * solver.init_noise_sigma
     for time in solver.timesteps:
-        given, free = networks.unet(torch.cat([x, x]), time, states).sample.chunk(2)
-        x = solver.step(free + guidance * (given - free), time, x).prev_sample
+        made = networks.unet(torch.cat([x, x]) if asked else x, time, states).sample
+        if asked:
+            given, free = made.chunk(2)
+            made = free + guidance * (given - free)
+        x = solver.step(made, time, x).prev_sample
     pictures: Tensor = networks.vae.decode(x).sample
     return ((pictures + 1) / 2).clamp(0, 1)
 
