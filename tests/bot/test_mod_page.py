@@ -509,3 +509,19 @@ async def test_a_decision_stands_in_the_record(here: Office) -> None:
     (act,) = (await here.view(cookie, "audit"))["acts"]
     assert act["text"] == f"What was asked about {ANA} (case 1) is decided: It is fine."
     assert (await here.town.mod("log")).fields[0][1] == act["text"]
+
+
+async def test_the_record_can_be_read_when_its_person_is_forgotten(here: Office) -> None:
+    """Neither the chat nor the page breaks over what nobody may know any more."""
+    job, _ = await picture_of(here)
+    await here.town.mod(f"picture {job} hold rude")
+    await here.town.mod(f"quota freeze {ANA} rude")
+    database = here.town.app.database
+    person = await database.read(accounts.find, ANA)
+    assert person is not None
+    await database.write(forget.forget, person, here.town.clock[0])
+    lines = [line for _, line in (await here.town.mod("log")).fields]
+    assert lines == ["It was about somebody whose data are deleted."] * 2
+    cookie = await here.sit()
+    assert [each["text"] for each in (await here.view(cookie, "audit"))["acts"]] == lines
+    assert (await here.get("/mod/api/export/audit.csv", cookie)).status == 200

@@ -213,7 +213,9 @@ async def confirmed(act: Act, call: Call, app: App, *, fields: tuple[tuple[str, 
 
 
 def sentence(tx: Connection, act: Act, language: str) -> str:
-    """What an act did, as a sentence."""
+    """What an act did, as a sentence; ``forget`` leaves neither its person nor its facts."""
+    if act.subject is None and not act.facts:
+        return say(language, "mod.forgotten")
     zone = policy.counts(tx, act.community).zone or "UTC"
     facts: dict[str, Any] = {**act.facts, "who": person(tx, act.subject) if act.subject else ""}
     kind, key = facts.pop("subject", None) or ("", "")
