@@ -31,6 +31,7 @@ class Origin(msgspec.Struct, frozen=True):
     private: bool = False
     sent: bool = False
     roles: tuple[str, ...] = ()
+    adult: bool = False
 
 
 @dataclass(frozen=True, slots=True)

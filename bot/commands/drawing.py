@@ -106,7 +106,7 @@ async def _judge(request: Request, origin: Origin, account: Account, call: Call,
     if verdict is None:
         return
     digest = hashlib.sha256(request.prompt.encode()).hexdigest()
-    begun = matters.Origin(origin.job, origin.picture, origin.private, origin.sent, call.roles)
+    begun = matters.Origin(origin.job, origin.picture, origin.private, origin.sent, call.roles, call.adult)
     new = matters.New(
         account.id, scene_of(call), request, verdict.rule, verdict.reason, call.place, call.language, begun
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -10,12 +11,12 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from bot import housekeeping
+from bot import converse, housekeeping
 from bot.commands.finished import finished
 from bot.dispatch import Safety
 from bot.talk import Image, Reply
 from inference import wire
-from storage import ledger, outbox
+from storage import accounts, jobs, ledger, outbox
 from storage.jobs import Job
 from storage.refusal import Refusal
 from tests.fakes import engine as fake
@@ -134,6 +135,24 @@ async def test_channels_for_adults_have_a_rule_of_their_own(here: Town) -> None:
     await here.mod("comunidad --adultos permitir")
     assert not (await _drawn(here, adult=True))[1].images[0].spoiler
     assert (await _drawn(here))[1].images == (), "elsewhere as before"
+
+
+async def test_an_approved_appeal_is_drawn_for_the_channel_it_was_asked_in(here: Town) -> None:
+    """What was refused in a channel for adults is shown by that channel's rule, not withheld."""
+    await here.mod("rules add word gore")
+    with pytest.raises(Refusal) as caught:
+        await here.say(ANA, "/imagine gore --n 2", adult=True)
+    await here.press(converse.refused("en", caught.value), "Appeal", ANA)
+    await here.press(await here.mod("cases"), "Draw it once")
+    ana = await here.app.database.read(accounts.find, ANA)
+    assert ana is not None
+    (job,) = await here.app.database.read(jobs.mine, ana, 9)
+    assert job.adult
+    async with asyncio.timeout(60):
+        while not job.over:
+            await asyncio.sleep(0.01)
+            job = await here.room.job(job.id)
+    assert (job.shown, job.free) == ("spoiler", False)
 
 
 async def test_nobody_watches_what_may_be_withheld(here: Town) -> None:

@@ -158,5 +158,5 @@ def _approved(matter: Matter, app: App) -> NewJob:
     return NewJob(
         matter.account, f"matter:{matter.id}", request, price(request, spec), app.dispatch.seconds(request),
         matter.place, matter.language, origin.parent, origin.picture, origin.private, sent=origin.sent,
-        scene=Scene(matter.community, matter.channel, origin.roles), turn=matter.turn,
+        scene=Scene(matter.community, matter.channel, origin.roles, origin.adult), turn=matter.turn,
     )  # fmt: skip
