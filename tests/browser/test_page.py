@@ -284,6 +284,18 @@ async def test_queue_and_credits_tell_where_things_stand(here: Desk) -> None:
     here.talk.hold.set()
 
 
+async def test_only_the_owner_is_shown_the_way_to_moderate(here: Desk) -> None:
+    way = here.page.locator('.nav [href="/mod"]')
+    await here.view("quota")
+    await expect(here.page.locator(".big")).to_be_visible()
+    await expect(way).to_have_count(0)
+    here.house.unlimited = True
+    await here.page.reload()
+    await expect(way).to_have_text("Moderate")
+    await here.page.get_by_role("button", name="Español").click()
+    await expect(way).to_have_text("Moderar")
+
+
 async def test_settings_are_saved_or_refused(here: Desk) -> None:
     await here.view("settings")
     await here.page.locator(".view-side").get_by_role("radio", name="noto").click()
@@ -337,6 +349,8 @@ async def test_it_fits_every_screen(browser: Browser, tmp_path: Path, width: int
         await here.sign_in()
         assert await here.fits()
         card = await here.ask("un zorro " + "muy" * 40)
+        tops = [await card.locator(kind).bounding_box() for kind in (".kind-star", ".kind-delete")]
+        assert len({each and round(each["y"]) for each in tops}) == 1, "the bin is never alone in a line"
         await card.locator(".kind-details").click()
         await expect(here.last.locator(".details")).to_be_visible()
         await here.page.locator(".opener:not(.attach)").click()

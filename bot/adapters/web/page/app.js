@@ -150,6 +150,8 @@ async function purse() {
   if (!mine || !link) return;
   const meter = h("span.mini", { "aria-hidden": "true" }, h("i"));
   meter.firstChild.style.transform = `scaleX(${mine.unlimited ? 1 : Math.max(0, Math.min(1, mine.balance / (mine.daily || 1)))})`;
+  if (mine.unlimited && !frame.nav.querySelector('[href="/mod"]')) // the owner, who moderates everywhere
+    frame.nav.append(h("a.nav-link", { href: "/mod", title: say("nav.mod") }, icon("shield"), h("span", { text: say("nav.mod") })));
   link.replaceChildren(h("span", { text: mine.unlimited ? "∞" : credits(mine.balance) }), h("small", { text: say("nav.quota").toLowerCase() }), meter);
 }
 
