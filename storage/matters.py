@@ -121,7 +121,8 @@ def report(tx: sqlite3.Connection, new: New, job: int, now: float) -> int:
 def contest(tx: sqlite3.Connection, new: New, job: int, now: float) -> int:
     """The person of a job that a safety check withheld asks for a second look, once. Raises Refusal
     already_appealed."""
-    if tx.execute("SELECT 1 FROM matter WHERE job = ?", (job,)).fetchone() is not None:
+    sql = "SELECT 1 FROM matter WHERE job = ? AND rule = ?"
+    if tx.execute(sql, (job, new.rule)).fetchone() is not None:
         raise Refusal("already_appealed")
     tallies.count(tx, new.scene.community, "appealed", now)
     return _add(tx, "report", "open", new, job, now)

@@ -13,6 +13,7 @@ import pytest
 
 from bot import converse, housekeeping
 from bot.commands.finished import finished
+from bot.commands.mod.cases import Report
 from bot.dispatch import Safety
 from bot.talk import Image, Reply
 from inference import wire
@@ -186,6 +187,25 @@ async def test_only_what_the_check_withheld_can_be_contested(here: Town) -> None
         await here.say(ANA, commands.unpack(f"contest:{job.id}"))
     with pytest.raises(Refusal, match="no_job"):
         await here.say(BEN, commands.unpack(f"contest:{job.id}"))
+
+
+@pytest.mark.parametrize("way", ["It is fine", "Cover it"])
+async def test_a_report_never_shows_more_than_was_shown(here: Town, way: str) -> None:
+    """Its card says nothing of a check, so its answer overrules none; the second look is still there."""
+    job, reply = await _drawn(here)
+    await here.say(ANA, Report(job.id))
+    await here.press(await here.mod("cases"), way)
+    assert (await here.room.job(job.id)).shown == "withheld"
+    await here.press(reply, "Appeal", ANA)
+    await here.press(await here.mod("cases"), "It is fine")
+    assert (await here.room.job(job.id)).shown == ""
+
+
+async def test_what_a_report_found_fine_stays_covered(here: Town) -> None:
+    job, _ = await _drawn(here, adult=True)
+    await here.say(BEN, Report(job.id))
+    await here.press(await here.mod("cases"), "It is fine")
+    assert (await here.room.job(job.id)).shown == "spoiler"
 
 
 async def test_the_card_reaches_the_moderators_channel(here: Town) -> None:

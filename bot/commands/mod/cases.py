@@ -125,7 +125,7 @@ async def decide(ask: Decide, call: Call, app: App) -> AsyncIterator[Reply]:
         if done.job is not None and ask.way == "remove":
             unused.extend(gallery.delete(tx, done.job))
         elif done.job is not None:
-            jobs.show_as(tx, done.job, "spoiler" if ask.way == "spoiler" else "")
+            _show(tx, done.job, ask.way, checked=done.rule == contest.RULE)
         if done.job is not None and done.rule == contest.RULE:
             outbox.again(tx, done.job, app.clock())  # what was withheld is shown, or gone: its person is told
         return Change({"n": done.id, "way": ask.way}, subject=done.account)
@@ -135,6 +135,13 @@ async def decide(ask: Decide, call: Call, app: App) -> AsyncIterator[Reply]:
     app.outbox.wake()
     text = say(call.language, "appeal.decided", what=say(call.language, f"button.{ask.way}"))
     yield Reply(text, prompt=matter.request.prompt, tone=Tone.GOOD, private=True)
+
+
+def _show(tx: Connection, number: int, way: str, *, checked: bool) -> None:
+    """As was decided. Only a second look at what was ``checked`` may show more than is shown now."""
+    job = jobs.get(tx, number)
+    if checked or (job is not None and way == "spoiler" and job.shown == ""):
+        jobs.show_as(tx, number, "spoiler" if way == "spoiler" else "")
 
 
 def _here(tx: Connection, number: int, call: Call, who: Account) -> Matter:
