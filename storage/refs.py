@@ -25,7 +25,7 @@ _request = msgspec.json.Decoder(Request)
 RECENT_SQL = """
     SELECT piece.job, piece.number, job.request, ref.ref
     FROM piece JOIN ref ON ref.digest = piece.digest AND ref.platform = ? JOIN job ON job.id = piece.job
-    WHERE piece.account = ? ORDER BY piece.id DESC LIMIT ?
+    WHERE piece.account = ? AND job.shown = '' ORDER BY piece.id DESC LIMIT ?
 """
 
 
@@ -40,6 +40,6 @@ def put(tx: sqlite3.Connection, platform: str, digest: str, ref: str) -> None:
 
 
 def recent(tx: sqlite3.Connection, platform: str, account_id: int, limit: int) -> tuple[Known, ...]:
-    """The newest ``limit`` pictures of an account that the platform knows, newest first."""
+    """The newest ``limit`` pictures of an account that the platform knows and that nothing covers."""
     rows = tx.execute(RECENT_SQL, (platform, account_id, limit)).fetchall()
     return tuple(Known(job, index, _request.decode(text).prompt, ref) for job, index, text, ref in rows)

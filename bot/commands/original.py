@@ -20,7 +20,7 @@ class Original:
 
 
 async def answer(ask: Original, call: Call, app: App) -> AsyncIterator[Reply]:
-    """Send the file."""
+    """Send the file; of what is covered only to who asks, for not everywhere has a file a cover."""
     account = await meet(call, app)
     job, piece = await app.database.read(find_piece, account.id, ask.job, ask.picture)
     image = Image(
@@ -29,6 +29,7 @@ async def answer(ask: Original, call: Call, app: App) -> AsyncIterator[Reply]:
         alt=job.request.prompt,
         digest=piece.digest,
         exact=True,
+        spoiler=job.shown == "spoiler",
     )
     text = say(call.language, "original.text", job=job.id, width=piece.width, height=piece.height)
-    yield Reply(text, images=(image,), private=job.private)
+    yield Reply(text, images=(image,), private=job.private or image.spoiler)

@@ -17,7 +17,7 @@ from bot.commands.mod.cases import Report
 from bot.dispatch import Safety
 from bot.talk import Image, Reply
 from inference import wire
-from storage import accounts, jobs, ledger, outbox
+from storage import accounts, jobs, ledger, outbox, refs
 from storage.jobs import Job
 from storage.refusal import Refusal
 from tests.fakes import engine as fake
@@ -206,6 +206,22 @@ async def test_what_a_report_found_fine_stays_covered(here: Town) -> None:
     await here.say(BEN, Report(job.id))
     await here.press(await here.mod("cases"), "It is fine")
     assert (await here.room.job(job.id)).shown == "spoiler"
+
+
+async def test_what_is_covered_stays_so_as_a_file_and_elsewhere(here: Town) -> None:
+    """A file has no cover on every platform, nor has a picture that is offered in other chats."""
+    from bot import commands
+
+    database = here.app.database
+    job, reply = await _drawn(here, adult=True)
+    assert reply.images[0].digest
+    await database.write(refs.put, "test", reply.images[0].digest, "known")
+    said = await here.say(BEN, commands.unpack(f"original:{job.id}:0"))
+    assert said[-1].private
+    assert said[-1].images[0].spoiler
+    for shown, offered in (("spoiler", 0), ("withheld", 0), ("", 1)):
+        await database.write(jobs.show_as, job.id, shown)
+        assert len(await database.read(refs.recent, "test", job.account, 9)) == offered
 
 
 async def test_the_card_reaches_the_moderators_channel(here: Town) -> None:

@@ -110,7 +110,15 @@ def _gallery(images: Sequence[Image]) -> list[Component]:
 
 def _files(images: Sequence[Image]) -> list[Component]:
     """What was asked for as a file: to keep, not to look at."""
-    return [{"type": FILE, "file": {"url": f"attachment://{image.name}"}} for image in images if image.exact]
+    return [
+        {
+            "type": FILE,
+            "file": {"url": f"attachment://{image.name}"},
+            **({"spoiler": True} if image.spoiler else {}),
+        }
+        for image in images
+        if image.exact
+    ]
 
 
 # --- words
