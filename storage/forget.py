@@ -31,9 +31,11 @@ _TABLES = {
     "account": "SELECT id, language, settings, created, balance FROM account WHERE id = ?",
     "identities": "SELECT who FROM identity WHERE account = ?",
     "jobs": "SELECT id, request, price, status, created, finished, parent, private, seconds, arrived, "
-    "community FROM job WHERE account = ? ORDER BY id",
-    "pictures": "SELECT job, number, digest, seed, width, height, size, starred, created FROM piece "
+    "community, shown, adult FROM job WHERE account = ? ORDER BY id",
+    "pictures": "SELECT job, number, digest, seed, width, height, size, starred, created, unsafe FROM piece "
     "WHERE account = ? ORDER BY id",
+    "usage": "SELECT community, day, jobs, failed, pictures, units FROM usage WHERE account = ? "
+    "ORDER BY day, community",
     "ledger": "SELECT id, job, why, units, at, note, purse FROM ledger WHERE account = ? ORDER BY id",
     "purses": "SELECT id, community, extra FROM purse WHERE kind = 'person' AND key = CAST(? AS TEXT)",
     "decisions": "SELECT rule, verdict, at FROM decision WHERE account = ? ORDER BY id",

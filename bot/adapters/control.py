@@ -99,7 +99,8 @@ class Kept(Struct, frozen=True):
 
 
 class Files(Struct, frozen=True, tag=True):
-    """What a job gave: ``grid`` is empty for one picture; ``price`` in units; ``request`` is its JSON."""
+    """What a job gave: ``grid`` is empty for one picture; ``price`` is what it cost (units); ``request`` is
+    its JSON."""
 
     job: int
     status: str = ""
@@ -268,7 +269,7 @@ class Control:
         ]
         whole = await load(grid.digest) if grid else b""
         request = msgspec.Raw(msgspec.msgpack.encode(job.request))
-        return Files(number, job.status.value, tuple(pictures), whole, job.price, job.seconds, request)
+        return Files(number, job.status.value, tuple(pictures), whole, job.charged, job.seconds, request)
 
 
 def _pieces(tx: Connection, number: int) -> tuple[Job, tuple[Piece, ...], Piece | None] | None:

@@ -18,6 +18,7 @@ from bot.adapters.control import Control, Fetch, Files, Line, Press, Say, Show
 from bot.commands.finished import finished
 from bot.talk import Gone, Reply
 from inference.request import Request
+from storage.database import Connection
 from tests.fakes.room import Room, room
 
 
@@ -74,6 +75,28 @@ async def test_draw_press_and_fetch_over_the_socket(tmp_path: Path) -> None:
         await line.send(Press(message.message, button))
         again = await shown(line)
         assert again.job == message.job + 1
+        await line.close()
+
+
+async def test_the_price_is_of_what_arrived(tmp_path: Path) -> None:
+    """As it was charged: not of pictures that failed, nor of what a safety check gave back."""
+
+    def cut(tx: Connection, what: str) -> None:
+        tx.execute(f"UPDATE job SET {what}")  # noqa: S608 - constants only
+
+    async with open_control(tmp_path) as (here, _):
+        line = await opened(tmp_path)
+        await line.send(Say("/imagine fox --n 2", event="e1"))
+        message = await shown(line)
+        assert message.job
+        whole = (await here.job(message.job)).price
+        for what, price in (("arrived = 2", whole), ("arrived = 1", whole // 2), ("free = 1", 0)):
+            await here.app.database.write(cut, what)
+            await line.send(Fetch(message.job))
+            async with asyncio.timeout(60):
+                files = await line.next()
+            assert isinstance(files, Files)
+            assert files.price == price
         await line.close()
 
 

@@ -141,6 +141,7 @@ def test_what_is_taken_along_is_everything(tx: sqlite3.Connection) -> None:
     assert {each["who"] for each in taken["identities"]} == {WHO, OTHER}
     assert all(PROMPT in each["request"]["prompt"] for each in taken["jobs"])
     assert len(taken["jobs"]) == 30
+    assert sum(each["jobs"] for each in taken["usage"]) == 30
     assert taken["account"][0]["settings"] == {"negative": "lilac-negative"}
     assert len(taken["pictures"]) == len(forget.files(tx, me)) > 20
     assert (
