@@ -122,9 +122,9 @@ def undo(tx: sqlite3.Connection, act: Act, now: float) -> None:
 # --- ways back: made before a row is changed, walked when the change is undone
 
 
-def policy_back(tx: sqlite3.Connection, community: str, channel: str) -> Step:
-    """A policy as it is now."""
-    return ("policy", community, channel, msgspec.json.encode(policy.said(tx, community, channel)).decode())
+def parts_back(community: str, channel: str, before: Mapping[str, Any]) -> Step:
+    """Parts of a policy as they are now (None: not decided); what is decided later of others stays."""
+    return ("parts", community, channel, dict(before))
 
 
 def allowance_back(tx: sqlite3.Connection, community: str, kind: Kind, key: str) -> Step:
@@ -156,7 +156,11 @@ class _Undo:
     key: str
     now: float
 
-    def policy(self, community: str, channel: str, said: str) -> None:
+    def parts(self, community: str, channel: str, before: dict[str, Any]) -> None:
+        now = msgspec.to_builtins(policy.said(self.tx, community, channel)) | before
+        policy.save(self.tx, community, channel, msgspec.convert(now, Policy))
+
+    def policy(self, community: str, channel: str, said: str) -> None:  # of acts that did not say which parts
         policy.save(self.tx, community, channel, msgspec.json.decode(said, type=Policy))
 
     def allowance(self, community: str, kind: Kind, key: str, period: Any, units: int) -> None:

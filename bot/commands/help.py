@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from bot import options
 from bot.app import App
 from bot.options import Option
 from bot.talk import Call, Reply
 from bot.texts import say
+from storage.accounts import OWNER
+
+if TYPE_CHECKING:
+    from bot.commands import Command
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,15 +25,28 @@ class Help:
 
 
 async def answer(ask: Help, call: Call, app: App) -> AsyncIterator[Reply]:
-    """The list, or one command with its flags and an example."""
-    yield one(ask.topic, call.language) if ask.topic else everything(call.language)
+    """The list, or one command with its flags and an example; those of moderators are explained to them."""
+    from bot.commands import COMMANDS, MODERATION
+    from bot.commands.mod.common import moderator
+    from bot.commands.mod.log import Mod, mod
+
+    topic = " ".join(ask.topic.split()).removeprefix("/").casefold()
+    if topic.partition(" ")[0] == "mod":
+        await moderator(call, app)
+        if topic != "mod":
+            yield one(topic, call.language, MODERATION)
+            return
+        async for reply in mod(Mod(), call, app):
+            yield reply
+        return
+    moderates = (call.entitled and call.community) or call.who == OWNER
+    offered = COMMANDS + (MODERATION[:1] if moderates else ())
+    yield one(topic, call.language) if topic else everything(call.language, offered)
 
 
-def everything(language: str) -> Reply:
+def everything(language: str, offered: Sequence[Command]) -> Reply:
     """Every command with its sentence."""
-    from bot.commands import COMMANDS
-
-    fields = [(f"/{each.name}", say(language, f"command.{each.name}.summary")) for each in COMMANDS]
+    fields = [(f"/{each.name}", say(language, f"command.{each.key}.summary")) for each in offered]
     buttons = (say(language, "help.buttons"), say(language, "help.buttons_text"))
     return Reply(
         say(language, "help.text", example=say(language, "command.imagine.example")),
@@ -39,23 +56,22 @@ def everything(language: str) -> Reply:
     )
 
 
-def one(topic: str, language: str) -> Reply:
+def one(name: str, language: str, offered: Sequence[Command] = ()) -> Reply:
     """One command: how it is written, what its flags do, an example. Raises Refusal for another one."""
     from bot.commands import COMMANDS
 
-    name = topic.removeprefix("/").strip().casefold()
-    names = {alias: each for each in COMMANDS for alias in (each.name, *each.aliases)}
+    names = {alias: each for each in offered or COMMANDS for alias in (each.name, *each.aliases)}
     if name not in names:
         raise options.unknown_command(f"/{name}", names)
     command = names[name]
     flags = [
-        (_flag(field), say(language, f"command.{command.name}.flag.{field.flag}"))
+        (_flag(field), say(language, f"command.{command.key}.flag.{field.flag}"))
         for field in options.fields_of(command.ask)
         if not field.option.words
     ]
-    example = (say(language, "help.example"), say(language, f"command.{command.name}.example"))
+    example = (say(language, "help.example"), say(language, f"command.{command.key}.example"))
     return Reply(
-        say(language, f"command.{command.name}.summary"),
+        say(language, f"command.{command.key}.summary"),
         title=options.usage(command.name, command.ask).split(" [--")[0],
         fields=(*flags, example),
         private=True,

@@ -7,9 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from bot import texts
+from bot.commands.mod.parts import differing, in_words
 from inference import wire
 from storage import ledger
 from storage.accounts import OWNER, find
+from storage.calendar import Hours
+from storage.policy import Policy
 from storage.refusal import Refusal
 from tests.fakes.engine import FakeEngine
 from tests.fakes.town import ANA, BEN, MODERATOR, NOON, Town, town
@@ -303,6 +307,62 @@ async def test_every_change_is_written_down_and_undone_once(here: Town) -> None:
     ]
     await here.mod("undo")
     assert (await here.mod("quota show")).fields == ()
+
+
+async def test_the_record_says_what_became_of_each_part(here: Town) -> None:
+    said = await here.mod("community --free 22-8")
+    assert said.text == "Changed. Free: 22:00–08:00."
+    assert dict(said.fields)["Time zone"].startswith("UTC, until"), "whose night it is"
+    await here.mod("community --zone Madrid --retention 30")
+    said = await here.mod("limits --at-once 4")
+    assert said.text == "Limits changed for: The whole community. Jobs at a time: 4."
+    await here.mod("community --lift free")
+    log = await here.mod("log")
+    assert [line for _, line in log.fields][:3] == [
+        "Changed. Hours: no longer.",
+        "Limits changed for: The whole community. Jobs at a time: 4.",
+        "Changed. Time zone: Europe/Madrid. Pictures without a star go 30 days after they were made, from "
+        "gallery and disk; stars keep them.",
+    ]
+
+
+async def test_an_older_change_is_undone_alone(here: Town) -> None:
+    await here.mod("limits --steps 30")
+    await here.mod("limits --steps 20 --at-once 4")
+    await here.mod("community --zone Madrid")
+    await here.mod("undo 2")
+    assert dict((await here.mod("limits")).fields) == {"Steps": "30"}
+    assert dict((await here.mod("community")).fields)["Time zone"] == "Europe/Madrid"
+
+
+@pytest.mark.parametrize("language", texts.LANGUAGES)
+async def test_every_part_of_a_policy_has_words(here: Town, language: str) -> None:
+    """Set, and taken back."""
+    hours = (Hours(1320, 480, "free"), Hours(120, 360, "closed"))
+    parts = differing(Policy(), Policy(
+        language="es", zone="UTC", hours=hours, steps=30, side=512, count=4, at_once=4, burst=2,
+        models=("a",), only=("test:art",), who=("role:7",), nsfw="allow", adult="allow", retention=0,
+        gifts=1_000, weights={"role:7": 2.0}, desk="test:town/1",
+    ))  # fmt: skip
+    assert set(parts) == set(Policy.__struct_fields__)
+    for said in (parts, dict.fromkeys(parts)):
+        words = await here.app.database.read(in_words, said, language)
+        labels = set(parts) - ({"hours", "retention"} if said is parts else set())
+        assert all(texts.say(language, f"mod.policy.{each}") in words for each in labels)
+        assert "None" not in words
+        assert "test:town" not in words
+
+
+async def test_help_explains_what_moderators_say_to_them_alone(here: Town) -> None:
+    (listed,) = await here.say(MODERATOR, "/help mod")
+    assert listed == await here.mod("")
+    (help_,) = await here.say(MODERATOR, "/help mod quota set")
+    assert help_.title == "/mod quota set WHO CREDITS"
+    assert dict(help_.fields)["Example"] == "/mod quota set everybody 20 --per day"
+    assert "/mod" in dict((await here.say(MODERATOR, "/help"))[0].fields)
+    assert "/mod" not in dict((await here.say(ANA, "/help"))[0].fields)
+    assert (await refused(here, ANA, "/help mod")).code == "not_moderator"
+    assert (await refused(here, MODERATOR, "/help mod nothing")).code == "unknown_command_near"
 
 
 async def test_what_was_given_is_taken_back_by_undo_as_far_as_it_is_there(here: Town) -> None:

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 from bot.app import App
 from bot.commands.common import LAST_JOB, meet
+from bot.commands.mod.parts import in_words
 from bot.options import Option, shown
 from bot.talk import Button, Call, Reply, Tone, platform
 from bot.texts import moment, say
@@ -221,13 +222,14 @@ def sentence(tx: Connection, act: Act, language: str) -> str:
     kind, key = facts.pop("subject", None) or ("", "")
     if kind:
         facts["who"] = called(tx, kind, key, language)
+    facts["parts"] = in_words(tx, facts.get("parts", {}), language)
     if facts.get("period"):
         facts["period"] = say(language, f"mod.period.{facts['period']}")
     if facts.get("way"):
         facts["way"] = say(language, f"button.{facts['way']}")
     if facts.get("until"):
         facts["until"] = moment(language, Moment(facts["until"], zone))
-    return say(language, f"mod.did.{act.what}", **facts)
+    return say(language, f"mod.did.{act.what}", **facts).rstrip()
 
 
 def units(credits_: float) -> int:

@@ -10,13 +10,14 @@ from bot.app import App
 from bot.commands import choose
 from bot.commands.mod.common import change, confirmed, meant, moderator, units
 from bot.commands.mod.limits import Lift, rewrite, shown
+from bot.commands.mod.parts import hours_in_words
 from bot.options import CHOICES, Option, nearest
 from bot.talk import Call, Reply, lane
 from bot.texts import LANGUAGES, say
 from storage import policy
 from storage.accounts import Account
 from storage.acts import Change
-from storage.calendar import Hours, Tariff, read_hours, write_hours, zones
+from storage.calendar import Hours, Tariff, read_hours, zones
 from storage.database import Connection
 from storage.refusal import Refusal
 
@@ -139,9 +140,8 @@ def _hours(ask: Community, before: tuple[Hours, ...]) -> tuple[Hours, ...] | Non
 
 def _shown(tx: Connection, call: Call, retention: int) -> tuple[tuple[str, str], ...]:
     counts, language = policy.counts(tx, call.community), call.language
-    hours = tuple(
-        (say(language, f"mod.tariff.{each.tariff}"), write_hours(each)) for each in counts.hours or ()
-    )
+    hours = hours_in_words(counts.hours or (), language)
+    clock = ((say(language, "mod.policy.zone"), say(language, "mod.zoneless")),)
     gifts = policy.GIFTS if counts.gifts is None else counts.gifts
     lines = shown(tx, call, "", tuple(each for each in NAMES if each not in _TOLD))
     desk = say(
@@ -149,7 +149,7 @@ def _shown(tx: Connection, call: Call, retention: int) -> tuple[tuple[str, str],
         "mod.here" if counts.desk == lane(call.place) else "mod.elsewhere" if counts.desk else "mod.nowhere",
     )
     return (
-        *lines, *hours,
+        *lines, *hours, *(clock if hours and not counts.zone else ()),
         (say(language, "mod.policy.retention"), _kept(language, counts.retention, retention)),
         (say(language, "mod.policy.gifts"), say(language, "mod.gifts_a_day", units=gifts)),
         (say(language, "mod.policy.desk"), desk),

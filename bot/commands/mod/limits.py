@@ -11,11 +11,12 @@ import msgspec
 from bot.app import App
 from bot.commands import choose
 from bot.commands.mod.common import change, confirmed, meant, moderator
+from bot.commands.mod.parts import differing, written
 from bot.options import Option, flags_of
 from bot.talk import Call, Reply
-from bot.texts import number, say
+from bot.texts import say
 from inference.request import MAX_COUNT, MAX_SIDE, MAX_STEPS
-from storage import acts, gate, policy
+from storage import acts, policy
 from storage.accounts import Account
 from storage.acts import Change
 from storage.calendar import TARIFFS
@@ -111,12 +112,12 @@ def rewrite(
     names: tuple[str, ...],
 ) -> Change:
     """Change a policy: what is ``wanted``, and nothing more of what ``ask.lift`` names."""
-    back = acts.policy_back(tx, community, channel)
     before = policy.said(tx, community, channel)
     after = msgspec.structs.replace(before, **{**_lifted(ask, names, before), **wanted})
     policy.save(tx, community, channel, after)
-    where = {"subject": ["channel", channel]} if channel else {"subject": ["pool", ""]}
-    return Change(where, [back])
+    subject = ["channel", channel] if channel else ["pool", ""]
+    back = acts.parts_back(community, channel, differing(after, before))
+    return Change({"subject": subject, "parts": differing(before, after)}, [back])
 
 
 _PARTS = {"weight": "weights", "role": "weights"}
@@ -150,18 +151,3 @@ def shown(tx: Connection, call: Call, channel: str, names: tuple[str, ...]) -> t
         for name, value in found
         if value not in (None, (), {}) and (text := written(tx, name, value, call.language))
     )
-
-
-def written(tx: Connection, name: str, value: Any, language: str) -> str:
-    """One part of a policy in words."""
-    match value:
-        case dict():
-            return ", ".join(f"@{gate.titled(tx, role)} × {number(language, w)}" for role, w in value.items())
-        case tuple() if name in ("only", "who"):
-            mark = "#" if name == "only" else "@"
-            return ", ".join(mark + gate.titled(tx, str(each)) for each in value)
-        case tuple():
-            return ", ".join(map(str, value))
-        case int():
-            return number(language, value)
-    return str(value)
