@@ -18,6 +18,7 @@ from inference.request import UNITS
 from storage import gallery, inbox, ledger, matters, policy
 from storage.gallery import Old
 from storage.matters import Matter
+from storage.policy import Policy
 from storage.refusal import Refusal
 
 log = logging.getLogger(__name__)
@@ -25,6 +26,8 @@ log = logging.getLogger(__name__)
 DAY = 86_400.0
 SLICE = 500
 """Pictures looked at in one breath."""
+CASES = 100
+"""Matters looked at in one breath; none holds up those behind it."""
 SEEN = 2 * DAY
 """Seconds for which an answered event is remembered: chats send one again within a day."""
 LEFTOVER = 3_600.0
@@ -109,16 +112,23 @@ async def audit(app: App) -> None:
 
 async def cases(app: App) -> None:
     """Cards for moderators, and their answers for whoever asked; what cannot be shown now comes later."""
-    for matter in await app.database.read(matters.untold, 20):
-        policies = await app.database.read(policy.counts, matter.community)
-        if matter.state == "open":
-            card = await _posted(
-                app, policies.desk or "", _card(matter, policies.language or matter.language)
-            )
-            if card:
-                await app.database.write(matters.shown, matter.id, card)
-        elif matter.state != "upheld" or await _posted(app, matter.place, _upheld(matter)):
-            await app.database.write(matters.told, matter.id)
+    known: dict[str, Policy] = {}
+    last = 0
+    while found := await app.database.read(matters.untold, CASES, last):
+        for matter in found:
+            if matter.community not in known:
+                known[matter.community] = await app.database.read(policy.counts, matter.community)
+            await _told(app, matter, known[matter.community])
+        last = found[-1].id
+
+
+async def _told(app: App, matter: Matter, there: Policy) -> None:
+    if matter.state == "open":
+        card = await _posted(app, there.desk or "", _card(matter, there.language or matter.language))
+        if card:
+            await app.database.write(matters.shown, matter.id, card)
+    elif matter.state != "upheld" or await _posted(app, matter.place, _upheld(matter)):
+        await app.database.write(matters.told, matter.id)
 
 
 async def _posted(app: App, place: str, reply: Reply) -> str:

@@ -164,13 +164,14 @@ def decide(tx: sqlite3.Connection, matter_id: int, state: State, moderator: int,
     return matter
 
 
-_UNTOLD_SQL = f"""{_SELECT} WHERE told = 0 AND state <> 'offered' ORDER BY id LIMIT ?"""
+_UNTOLD_SQL = f"""{_SELECT}
+    WHERE told = 0 AND state <> 'offered' AND (state <> 'open' OR card = '') AND id > ? ORDER BY id LIMIT ?"""
 
 
-def untold(tx: sqlite3.Connection, limit: int) -> tuple[Matter, ...]:
-    """Open ones of which no card was shown, and decided ones of which their person was not told."""
-    rows = tx.execute(_UNTOLD_SQL, (limit,)).fetchall()
-    return tuple(each for each in map(_matter, rows) if each.state != "open" or not each.card)
+def untold(tx: sqlite3.Connection, limit: int, after: int = 0) -> tuple[Matter, ...]:
+    """Open ones of which no card was shown, and decided ones of which their person was not told; from the
+    oldest on, behind the one with the id ``after``."""
+    return tuple(map(_matter, tx.execute(_UNTOLD_SQL, (after, limit)).fetchall()))
 
 
 def shown(tx: sqlite3.Connection, matter_id: int, card: str) -> None:

@@ -15,14 +15,17 @@ from bot import backups, converse, housekeeping
 from bot.commands.details import Details
 from bot.home import Home
 from inference import wire
+from inference.request import Request
 from storage import accounts, jobs, ledger, matters
+from storage.allowances import Scene
+from storage.database import Connection
 from storage.jobs import Status
 from storage.refusal import Refusal
 from tests.bot.test_mod import first, refused
 from tests.fakes.adapter import FakeAdapter
 from tests.fakes.engine import FakeEngine
 from tests.fakes.room import button
-from tests.fakes.town import ANA, BEN, ELSEWHERE, Town, town
+from tests.fakes.town import ANA, BEN, ELSEWHERE, HERE, MODERATOR, Town, town
 
 
 @pytest.fixture
@@ -92,6 +95,29 @@ async def test_an_upheld_appeal_is_told_where_it_was_asked_and_cards_come_to_the
         await housekeeping.cases(here.app)
     assert "the refusal stays" in adapter.shown[-1].reply.text
     assert len(adapter.shown) == 2
+
+
+@pytest.mark.parametrize("community", ["test:other", HERE])
+async def test_cases_that_nobody_decides_hold_up_no_others(here: Town, community: str) -> None:
+    """Neither where there is no desk, nor those that have their card and wait."""
+    adapter = FakeAdapter("test")
+    here.app.outbox._adapters = {"test": adapter}
+    await here.mod("community --desk")
+    mia = await number_of(here, MODERATOR)
+    waiting = matters.New(mia, Scene(community), Request(prompt="a fox"), "words", "", "test:1", "en")
+
+    def appealed(tx: Connection) -> None:
+        for _ in range(45):
+            number = matters.offer(tx, waiting, here.clock[0])
+            matters.appeal(tx, number, mia, here.clock[0])
+
+    await here.app.database.write(appealed)
+    await housekeeping.cases(here.app)
+    shown = converse.refused("en", await refused(here, ANA, "much gore"))
+    await here.press(shown, "Appeal", ANA)
+    await housekeeping.cases(here.app)
+    assert adapter.shown[-1].reply.prompt == "much gore"
+    assert len(adapter.shown) == (46 if community == HERE else 1)
 
 
 async def test_only_its_person_appeals_and_only_moderators_here_decide(here: Town) -> None:
