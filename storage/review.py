@@ -160,6 +160,18 @@ _ENTRY = """SELECT ledger.id, ledger.account, ledger.job, ledger.why, ledger.uni
     ledger.key, ledger.purse, ledger.window FROM ledger"""
 _INSIDE = """(EXISTS (SELECT 1 FROM job WHERE job.id = ledger.job AND job.community = ?)
     OR EXISTS (SELECT 1 FROM purse WHERE purse.id = ledger.purse AND purse.community = ?))"""
+SMALL = 5_000
+"""Jobs up to which a community's entries are found by its jobs and purses: in a large ledger so few lie far
+apart, and to pass by those of all others takes longest."""
+_OF_IT = """ledger.id IN (
+    SELECT id FROM ledger WHERE job IN (SELECT id FROM job WHERE community = ?)
+    UNION ALL SELECT id FROM ledger WHERE purse IN (SELECT id FROM purse WHERE community = ?))"""
+
+
+def _is_small(tx: sqlite3.Connection, community: str) -> bool:
+    sql = "SELECT count(*) FROM (SELECT 1 FROM job WHERE community = ? LIMIT ?)"
+    (found,) = tx.execute(sql, (community, SMALL + 1)).fetchone()
+    return bool(found <= SMALL)
 
 
 def entries(tx: sqlite3.Connection, community: str | None, wanted: Wanted, limit: int) -> tuple[Entry, ...]:
@@ -171,7 +183,9 @@ def entries(tx: sqlite3.Connection, community: str | None, wanted: Wanted, limit
     }  # fmt: skip
     asked = {sql: value for sql, value in tests.items() if value is not None}
     scope = () if community is None else (community, community)
-    where = " AND ".join([*asked, *([_INSIDE] if scope else [])]) or "1"
+    by_index = wanted.account is not None or wanted.job is not None
+    inside = _OF_IT if community is not None and not by_index and _is_small(tx, community) else _INSIDE
+    where = " AND ".join([*asked, *([inside] if scope else [])]) or "1"
     sql = f"{_ENTRY} WHERE {where} ORDER BY ledger.id DESC LIMIT ?"
     return tuple(Entry(*row) for row in tx.execute(sql, (*asked.values(), *scope, limit)).fetchall())
 

@@ -475,6 +475,33 @@ async def test_what_moderators_look_through_is_found_by_index(here: Office) -> N
     assert not [each for each in found if each in {"SCAN job", "SCAN usage"}], found
 
 
+async def test_a_small_community_s_ledger_is_found_without_passing_by_all_others(
+    here: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And is the same as by the way of a large one: entries of its jobs, and gifts to its purses."""
+    await here.town.mod("quota set everybody 50")
+    await here.town.say(ANA, "a fox")
+    await here.town.mod(f"quota give {ANA} 5")
+    await here.town.say(ELSEWHERE, "a wolf")
+
+    def look(tx: Connection, wanted: review.Wanted) -> tuple[list[Any], str]:
+        seen: list[str] = []
+        tx.set_trace_callback(seen.append)
+        found = [each.id for each in review.entries(tx, HERE, wanted, 9)]
+        tx.set_trace_callback(None)
+        plan = tx.execute(f"EXPLAIN QUERY PLAN {seen[-1]}").fetchall()
+        return found, str(plan[0][-1])
+
+    database, wanted = here.town.app.database, (review.Wanted(), review.Wanted(why="give"))
+    small = [await database.read(look, each) for each in wanted]
+    assert [plan.startswith("SEARCH ledger USING INTEGER PRIMARY KEY") for _, plan in small] == [True, True]
+    assert [len(found) for found, _ in small] == [3, 1]
+    monkeypatch.setattr(review, "SMALL", -1)
+    large = [await database.read(look, each) for each in wanted]
+    assert [found for found, _ in large] == [found for found, _ in small]
+    assert large[0][1] == "SCAN ledger"
+
+
 async def test_without_a_page_there_is_no_link(here: Office) -> None:
     here.town.app.seats.address = ""
     with pytest.raises(Refusal, match="no_page"):
