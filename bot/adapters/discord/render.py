@@ -166,7 +166,12 @@ def _body(text: str, style: Style) -> str:
 
 def _typed(line: str) -> str:
     """A line that begins with a slash is something to type: it is shown as such."""
-    return span(line) if line.startswith("/") else _PERSON.sub(r"<@\1>", plain(line))
+    return span(line) if line.startswith("/") else _named(line)
+
+
+def _named(text: str) -> str:
+    """Whom we know by a number has a name on Discord."""
+    return _PERSON.sub(r"<@\1>", plain(text))
 
 
 def _bar(share: float) -> str:
@@ -189,7 +194,7 @@ def _fact(label: str, value: str, reply: Reply) -> str:
 
 def _list(fields: Sequence[tuple[str, str]], style: Style) -> str:
     shown = ((style.local(label), style.local(value)) for label, value in fields)
-    return "\n".join(f"**{plain(label)}**  {_typed(value.replace(chr(10), ' '))}" for label, value in shown)
+    return "\n".join(f"**{_named(label)}**  {_typed(value.replace(chr(10), ' '))}" for label, value in shown)
 
 
 # --- buttons

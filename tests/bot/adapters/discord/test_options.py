@@ -182,6 +182,8 @@ async def test_words_of_moderators_reach_the_person_and_names_become_mentions(tm
         await house.answer(await mod.slash(house.channel, "mod quota set", who=f"<@&{role.id}>", credits=30))
         shown = await house.answer(await mod.slash(house.channel, "mod quota show"))
         assert "Supporters" in said(shown)
+        log = await house.answer(await mod.slash(house.channel, "mod log"))
+        assert said(log).count(f"<@{mod.id}>") == 2, "who did it, not their number"
 
 
 async def test_a_call_says_where_it_was_made_and_by_whom(
