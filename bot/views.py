@@ -93,7 +93,7 @@ def me(tx: Connection, chair: Chair, app: App) -> Record:
 def queue(tx: Connection, chair: Chair, query: Query, app: App) -> Record:
     """What is drawn, what waits and what is held; and for whom the machine drew in the last hour."""
     now, place = app.clock(), scope(chair)
-    found = [job for job in jobs.waiting(tx, MOST_JOBS) if place is None or job.community == place]
+    found = jobs.waiting(tx, MOST_JOBS, place)
     shares = review.drawn(tx, place, now - HOUR, MOST_PEOPLE)
     total = sum(each.seconds for each in shares) or 1.0
     return {

@@ -507,13 +507,15 @@ def hold(tx: sqlite3.Connection, job_id: int, *, release: bool = False) -> Job |
     return None if row is None else get(tx, job_id)
 
 
-def waiting(tx: sqlite3.Connection, limit: int) -> tuple[Job, ...]:
-    """What is drawn, then what waits in its order, then what is held; at most ``limit``."""
-    sql = f"{_SELECT} WHERE status = 'running' ORDER BY started, id LIMIT ?1"
-    rows = tx.execute(sql, (limit,)).fetchall()
+def waiting(tx: sqlite3.Connection, limit: int, community: str | None = None) -> tuple[Job, ...]:
+    """What is drawn, then what waits in its order, then what is held, of one community or (None) of all; at
+    most ``limit``."""
+    there = "(?2 IS NULL OR community = ?2)"
+    sql = f"{_SELECT} WHERE status = 'running' AND {there} ORDER BY started, id LIMIT ?1"
+    rows = tx.execute(sql, (limit, community)).fetchall()
     for held in (0, 1):
-        sql = f"{_SELECT} WHERE status = 'queued' AND held = {held:d} ORDER BY turn, id LIMIT ?1"
-        rows += tx.execute(sql, (limit,)).fetchall()
+        sql = f"{_SELECT} WHERE status = 'queued' AND held = {held:d} AND {there} ORDER BY turn, id LIMIT ?1"
+        rows += tx.execute(sql, (limit, community)).fetchall()
     return tuple(_job(row) for row in rows[:limit])
 
 

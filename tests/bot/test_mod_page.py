@@ -14,7 +14,7 @@ from typing import Any, cast
 
 import pytest
 
-from bot import texts
+from bot import texts, views
 from bot.adapters.web.bureau import EXPORTS, VIEWS
 from bot.adapters.web.mod import cell
 from bot.bureau import SAYABLE, Bureau
@@ -438,6 +438,18 @@ async def test_the_queue_says_who_waits_how_long_and_keeps_private_words(still: 
     ]  # fmt: skip
     assert (view["waiting"], view["longest"]) == (2, 90.0)
     assert view["jobs"][1]["ahead"] == 1
+
+
+async def test_a_full_house_hides_no_community_s_queue(
+    still: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No more than so many are listed: of those that the moderator may see."""
+    monkeypatch.setattr(views, "MOST_JOBS", 1)
+    for prompt in ("a wolf", "a bear", "an owl"):
+        await first(still.town, ELSEWHERE, prompt)
+    await first(still.town, ANA, PROMPT)
+    view = await still.view(await still.sit(), "queue")
+    assert [each["prompt"] for each in view["jobs"]] == [PROMPT]
 
 
 async def test_the_engine_says_how_it_is(here: Office) -> None:

@@ -51,8 +51,8 @@ async def queue(ask: ModQueue, call: Call, app: App) -> AsyncIterator[Reply]:
     """Everything under way here, with its person and how long it waits."""
     who = await moderator(call, app)
 
-    def look(tx: Connection) -> tuple[tuple[tuple[str, str], ...], list[Job]]:
-        found = [job for job in jobs.waiting(tx, 200) if who.unlimited or job.community == call.community]
+    def look(tx: Connection) -> tuple[tuple[tuple[str, str], ...], tuple[Job, ...]]:
+        found = jobs.waiting(tx, 200, None if who.unlimited else call.community)
         return tuple(_line(tx, job, call.language, app.clock()) for job in found[:SHOWN]), found
 
     fields, found = await app.database.read(look)
