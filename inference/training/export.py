@@ -30,7 +30,7 @@ MANIFEST = {
     "width": SIDE,
     "height": SIDE,
     "steps": 16,
-    "guidance": 2.0,
+    "guidance": 1.8,
     "sampler": "dpmpp_2m_karras",
     "styles": list(STYLES),
     "prediction": "v_prediction",
