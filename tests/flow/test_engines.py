@@ -84,7 +84,8 @@ async def test_one_engine_dies_and_the_other_goes_on(tmp_path: Path) -> None:
     async with pair(tmp_path, 0.1) as both:
         warming: list[Job] = []
         while {each.name for each in both.clients} - await both.drew(warming):  # however late one starts
-            warming.append(await both.submit(0))
+            # Several at once: one alone is always the first engine's.
+            warming += [await both.submit(number % 3) for number in range(6)]
             await both.over(warming)
         made = [*warming, *[await both.submit(number % 3) for number in range(16)]]
         while sum(row.over for row in await both.rows(made)) < len(warming) + 3:

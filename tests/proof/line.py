@@ -97,18 +97,21 @@ async def healed(there: Side, app: App, words: str) -> list[str]:
 
 async def _open(there: Side, app: App) -> str:
     """What is still to come, or nothing."""
-    return await app.database.read(_owed, sum(map(there.heard, there.asked())))
+    return await app.database.read(_owed, [prompt for prompt in there.asked() if there.heard(prompt)])
 
 
-def _owed(tx: Connection, heard: int) -> str:
+def _owed(tx: Connection, heard: list[str]) -> str:
+    requests = "".join(request for (request,) in tx.execute("SELECT request FROM job"))
+    if coming := [prompt for prompt in heard if f'"{prompt}"' not in requests]:
+        return f"no jobs of {coming}"
     (known, over) = tx.execute(
         "SELECT count(*), total(status IN ('done', 'failed', 'cancelled')) FROM job"
     ).fetchone()
     (owed,) = tx.execute("SELECT count(*) FROM outbox WHERE over IS NULL").fetchone()
     (unanswered,) = tx.execute("SELECT count(*) FROM inbox WHERE done = 0").fetchone()
-    if known >= heard and (over, owed, unanswered) == (known, 0, 0):
+    if (over, owed, unanswered) == (known, 0, 0):
         return ""
-    return f"{known} jobs of {heard}, {over:.0f} over, {owed} owed, {unanswered} unanswered"
+    return f"{known} jobs, {over:.0f} over, {owed} owed, {unanswered} unanswered"
 
 
 def _judge(tx: Connection, prompt: str, shown: int, heard: bool) -> list[str]:
