@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import types
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import (
     AbstractAsyncContextManager,
     AsyncExitStack,
@@ -127,6 +127,21 @@ def cut_off() -> Iterator[None]:
         yield
 
 
+@asynccontextmanager
+async def _life(
+    bot: Callable[[telegram.Painter], AbstractAsyncContextManager[App]],
+    bury: Callable[[telegram.Painter], Awaitable[None]],
+    at_once: bool,
+) -> AsyncIterator[App]:
+    """One life of a bot with an engine of its own, that ends gently or ``at_once``."""
+    engine = telegram.Painter()
+    with cut_off() if at_once else nullcontext():
+        async with bot(engine) as app:
+            yield app
+    if at_once:
+        await bury(engine)
+
+
 # --- Telegram
 
 
@@ -139,14 +154,8 @@ class OnTelegram:
     people: list[Person] = field(default_factory=list)
     wishes: dict[str, Person] = field(default_factory=dict)
 
-    @asynccontextmanager
-    async def bot(self, *, at_once: bool = False) -> AsyncIterator[App]:
-        engine = telegram.Painter()
-        with cut_off() if at_once else nullcontext():
-            async with self.house.bot(engine) as app:
-                yield app
-        if at_once:
-            await self._bury(engine)
+    def bot(self, *, at_once: bool = False) -> AbstractAsyncContextManager[App]:
+        return _life(self.house.bot, self._bury, at_once)
 
     async def _bury(self, engine: telegram.Painter) -> None:
         """What a killed process would not leave running."""
@@ -193,14 +202,8 @@ class OnDiscord:
     line: Proxy
     made: dict[str, Interaction] = field(default_factory=dict)
 
-    @asynccontextmanager
-    async def bot(self, *, at_once: bool = False) -> AsyncIterator[App]:
-        engine = telegram.Painter()
-        with cut_off() if at_once else nullcontext():
-            async with self.house.bot(engine) as app:
-                yield app
-        if at_once:
-            await self._bury(engine)
+    def bot(self, *, at_once: bool = False) -> AbstractAsyncContextManager[App]:
+        return _life(self.house.bot, self._bury, at_once)
 
     async def _bury(self, engine: telegram.Painter) -> None:
         adapter = self.house.adapter
