@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from datetime import UTC, datetime
 from pathlib import Path
@@ -31,7 +30,8 @@ async def make(app: App, keep: int = KEPT) -> Path:
     """Make one beside the data, and let those beyond ``keep`` go. Raises Refusal, and then nothing goes."""
     folder = Home(app.config.data_dir).backups
     target = folder / name_at(app.clock())
-    size = await asyncio.to_thread(backup.copy, app.database.path, target)
+    size = await backup.copied(app.database.path, target)
+    backup.drop_parts(folder)
     for old in all_in(folder)[:-keep]:
         old.unlink(missing_ok=True)
     log.info("backup", extra={"action": "backup", "bytes": size})

@@ -28,6 +28,7 @@ async def back_up(config: Config, folder: Path | None, language: str, write: Cal
         raise Refusal("no_backup", file=str(home.database))
     target = (folder or home.backups) / name_at(time.time())
     copied = 0
+    backup.give_way()
     size = await asyncio.to_thread(backup.copy, home.database, target)
     if folder is not None:
         copied = await asyncio.to_thread(backup.copy_pictures, home.pictures, folder / PICTURES)

@@ -2,27 +2,44 @@
 
 A copy is one snapshot, taken page by page by a reader of its own: writers go on meanwhile. It is checked as
 a whole (every page, every reference, the ledger's audit) before it gets its name, and again before it is
-restored.
+restored. ``python -m storage.backup SOURCE TARGET`` is the process in which ``copied`` has a large one made.
 """
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import shutil
 import sqlite3
+import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+
+import msgspec
+import psutil
 
 from storage import database
 from storage.database import RESERVE, check_room, check_rows, connect_reader, is_empty, recognise, refusal_of
 from storage.refusal import Refusal
 
-PAGES = 512
-"""Pages copied in one breath (2 MiB)."""
-REST = 0.005
+ROOT = Path(__file__).resolve().parent.parent
+PAGES = 64
+"""Pages copied in one breath (256 KiB): who commits meanwhile waits for no more than that."""
+REST = 0.004
 """Seconds between two: the disk is there for those who wait."""
+SYNCED = 8
+"""Breaths after which what was copied goes to the disk. All of it at once, at the end, would hold up every
+commit behind it."""
+LEFTOVER = 3_600.0
+"""Seconds after which half a copy is nobody's."""
+SMALL = 16 * 2**20
+"""Bytes of a database that is copied on a thread: a process takes longer to start."""
+NICE = 10
+"""A tenth of a busy core. With less, on a machine that always draws, the snapshot would be held for minutes,
+and the log could not be emptied meanwhile."""
 
 
 def copy(source: Path, target: Path, rest: float = REST) -> int:
@@ -31,14 +48,11 @@ def copy(source: Path, target: Path, rest: float = REST) -> int:
     ``target`` is new or replaced as a whole. Raises Refusal: of the disk, or backup_bad for a copy that fails
     its checks.
     """
-    part = target.with_name(f".{target.name}.part")
+    part = part_of(target)
     try:
         target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         check_room(target.parent, RESERVE + source.stat().st_size)
-        with _closing(part) as after, contextlib.closing(connect_reader(source)) as before:
-            before.execute("BEGIN")
-            before.execute("SELECT 1 FROM sqlite_schema LIMIT 1").fetchone()  # the snapshot begins here
-            before.backup(after, pages=PAGES, progress=lambda *_: time.sleep(rest))
+        _take(source, part, rest)
         part.chmod(0o600)
         verify(part)
         _sync(part)
@@ -51,12 +65,128 @@ def copy(source: Path, target: Path, rest: float = REST) -> int:
         part.unlink(missing_ok=True)
 
 
+def part_of(target: Path) -> Path:
+    """Where a copy is until it is proved."""
+    return target.with_name(f".{target.name}.part")
+
+
+def drop_parts(folder: Path, age: float = LEFTOVER) -> None:
+    """Delete what copies that were cut off (a power cut, a kill) left there, older than ``age`` seconds."""
+    for part in folder.glob(part_of(Path("*")).name):
+        with contextlib.suppress(FileNotFoundError):
+            if part.stat().st_mtime < time.time() - age:
+                part.unlink()
+
+
+def _take(source: Path, part: Path, rest: float) -> None:
+    with _closing(part) as after, contextlib.closing(connect_reader(source)) as before:
+        handle, breaths = os.open(part, os.O_RDWR), 0
+
+        def breathe(*_: object) -> None:
+            nonlocal breaths
+            breaths += 1
+            if breaths % SYNCED == 0:
+                os.fsync(handle)
+            time.sleep(rest)
+
+        try:
+            before.execute("BEGIN")
+            before.execute("SELECT 1 FROM sqlite_schema LIMIT 1").fetchone()  # the snapshot begins here
+            before.backup(after, pages=PAGES, progress=breathe)
+        finally:
+            os.close(handle)
+
+
+# --- out of the way
+
+
+async def copied(source: Path, target: Path) -> int:
+    """``copy`` beside the work: a large one in a process that gives way to everything else.
+
+    Raises Refusal like ``copy``. Cancelled, it leaves nothing.
+    """
+    if _is_small(source):
+        return await asyncio.to_thread(copy, source, target)
+    process = await asyncio.create_subprocess_exec(
+        *_words(source, target), cwd=ROOT,
+        stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL,
+    )  # fmt: skip
+    assert process.stdin is not None and process.stdout is not None  # noqa: S101,PT018 - they are pipes
+    try:
+        said = await process.stdout.read()
+        await process.wait()
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+            part_of(target).unlink(missing_ok=True)
+    return _heard(said, process.returncode)
+
+
+def _is_small(source: Path) -> bool:
+    return source.stat().st_size <= SMALL
+
+
+def _words(source: Path, target: Path) -> list[str]:
+    return [sys.executable, "-m", "storage.backup", str(source.absolute()), str(target.absolute())]
+
+
+class _Done(msgspec.Struct):
+    """What the process says at its end: bytes, or a refusal."""
+
+    size: int = 0
+    code: str = ""
+    detail: str = ""
+
+
+def _heard(said: bytes, code: int | None) -> int:
+    try:
+        done = msgspec.json.decode(said, type=_Done)
+    except msgspec.DecodeError as error:
+        raise Refusal("backup_bad", detail=f"exit code {code}") from error
+    if done.code:
+        raise Refusal(done.code, detail=done.detail)
+    return done.size
+
+
+def give_way() -> None:
+    """From now on everybody else comes first, at the processor and, where the system knows that, the disk."""
+    me = psutil.Process()
+    with contextlib.suppress(psutil.Error, OSError):
+        me.nice(psutil.IDLE_PRIORITY_CLASS if sys.platform == "win32" else NICE)
+    if sys.platform == "linux":
+        with contextlib.suppress(psutil.Error, OSError):
+            me.ionice(psutil.IOPRIO_CLASS_IDLE)
+
+
+def _with_its_parent(part: Path) -> None:
+    """The bot holds the other end of standard input: when it is gone, so are we, and what we began."""
+    os.read(sys.stdin.fileno(), 1)
+    part.unlink(missing_ok=True)
+    os._exit(1)
+
+
+def main(source: str, target: str, rest: str = str(REST)) -> None:
+    """The process of ``copied``."""
+    give_way()
+    threading.Thread(target=_with_its_parent, args=(part_of(Path(target)),), daemon=True).start()
+    try:
+        done = _Done(size=copy(Path(source), Path(target), float(rest)))
+    except Refusal as refusal:
+        done = _Done(code=refusal.code, detail=str(refusal.values.get("detail", "")))
+    sys.stdout.buffer.write(msgspec.json.encode(done))
+
+
 @contextlib.contextmanager
 def _closing(path: Path) -> Iterator[sqlite3.Connection]:
-    """A fresh file that no log stands beside when it is closed."""
+    """A fresh file that no log stands beside when it is closed. Until it is proved it may be torn: it is
+    synced in pieces by who fills it, and has no journal.
+    """
     path.unlink(missing_ok=True)
     connection = sqlite3.connect(path, isolation_level=None)
     try:
+        for setting in ("synchronous = OFF", "journal_mode = OFF", "cache_size = -1000"):
+            connection.execute(f"PRAGMA {setting}").fetchall()
         yield connection
         connection.execute("PRAGMA journal_mode = DELETE").fetchone()
     finally:
@@ -140,3 +270,7 @@ def _sync(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import os
 import random
 import shutil
 import sqlite3
+import sys
 from pathlib import Path
 
+import psutil
 import pytest
 
 from storage import backup, ledger
@@ -58,6 +62,110 @@ async def test_a_restored_database_is_as_it_was_and_the_other_one_is_kept(tmp_pa
     database = await Database.open(live)
     assert await database.read(lambda tx: tx.execute("SELECT * FROM ledger").fetchall()) == rows
     await database.close()
+
+
+# --- a large one, in a process of its own
+
+
+def large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A database of many pages, taken for a large one."""
+    monkeypatch.setattr(backup, "SMALL", 0)
+    path = tmp_path / "large.db"
+    connection = connect(path)
+    connection.execute("BEGIN")
+    for number in range(400):
+        busy(connection, number)
+    connection.execute("COMMIT")
+    connection.close()
+    assert path.stat().st_size > 2 * backup.PAGES * 4_096
+    return path
+
+
+async def test_a_large_one_is_copied_by_a_process_that_gives_way_while_others_write(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, target = large(tmp_path, monkeypatch), tmp_path / "b" / "copy.db"
+    database = await Database.open(path)
+    me, nice = psutil.Process(), []
+    copying = asyncio.create_task(backup.copied(path, target))
+    number = 400
+    while not copying.done():
+        await fill(database, number, number + 5)
+        number += 5
+        for child in me.children():
+            with contextlib.suppress(psutil.Error):
+                nice.append(child.nice())
+    size = await copying
+    await database.close()
+    assert size == target.stat().st_size
+    assert sorted(file.name for file in target.parent.iterdir()) == ["copy.db"]
+    if sys.platform != "win32":
+        assert max(nice) == me.nice() + backup.NICE
+    restored = await Database.open(target)
+    assert await restored.read(ledger.audit) == ()
+    await restored.close()
+
+
+async def test_what_is_wrong_is_said_by_the_process_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = large(tmp_path, monkeypatch)
+    connection = sqlite3.connect(path, isolation_level=None)
+    connection.execute("UPDATE account SET balance = balance + 1")
+    connection.close()
+    with pytest.raises(Refusal) as caught:
+        await backup.copied(path, tmp_path / "b" / "copy.db")
+    assert (caught.value.code, caught.value.values["detail"]) == ("backup_bad", "ledger")
+    assert list((tmp_path / "b").iterdir()) == []
+
+
+async def test_a_process_that_dies_made_no_backup(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = large(tmp_path, monkeypatch)
+    words = [sys.executable, "-c", "raise SystemExit(3)"]
+    monkeypatch.setattr(backup, "_words", lambda *_: words)
+    with pytest.raises(Refusal) as caught:
+        await backup.copied(path, tmp_path / "copy.db")
+    assert caught.value.values["detail"] == "exit code 3"
+
+
+async def slow(path: Path, target: Path) -> asyncio.subprocess.Process:
+    """The process, resting for an hour after its first breath."""
+    process = await asyncio.create_subprocess_exec(
+        *backup._words(path, target), "3600", cwd=backup.ROOT, stdin=asyncio.subprocess.PIPE
+    )
+    async with asyncio.timeout(60):
+        while not backup.part_of(target).exists():
+            await asyncio.sleep(0.02)
+    return process
+
+
+async def test_it_ends_with_its_bot_and_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also half a copy knows whoever is forgotten meanwhile."""
+    path, target = large(tmp_path, monkeypatch), tmp_path / "b" / "copy.db"
+    process = await slow(path, target)
+    assert process.stdin is not None
+    process.stdin.close()  # what the system does for a bot that was killed
+    async with asyncio.timeout(60):
+        await process.wait()
+    assert list((tmp_path / "b").iterdir()) == []
+
+
+async def test_one_that_is_cut_off_itself_leaves_a_part_that_is_dropped_when_it_is_old(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, target = large(tmp_path, monkeypatch), tmp_path / "b" / "copy.db"
+    process = await slow(path, target)
+    process.kill()
+    await process.wait()
+    part = backup.part_of(target)
+    assert part.exists(), "the control"
+    backup.drop_parts(target.parent)
+    assert part.exists(), "it may be somebody's"
+    os.utime(part, (1.0, 1.0))
+    backup.drop_parts(target.parent)
+    assert not part.exists()
 
 
 def sound(tmp_path: Path) -> Path:
