@@ -3,22 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
-import stat
 import sys
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from inference import door
 from storage.database import refusal_of
 from storage.refusal import Refusal
-
-LONGEST_SOCKET = 100
-"""Bytes of a socket's path: 104 on macOS, 108 on Linux, with the end."""
-_NAME = "engine-0123456789abcdef.sock"
-"""As long as the longest name of a socket that lies there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,15 +51,13 @@ class Home:
             raise refusal_of(error) from error
 
     def runtime(self) -> Path:
-        """The folder for sockets (0700, short): in the data folder, or a temporary one that belongs to it."""
-        near = self.data.absolute() / "run"
-        if len(os.fsencode(near / _NAME)) > LONGEST_SOCKET:
-            mark = hashlib.sha256(os.fsencode(self.data.absolute())).hexdigest()[:12]
-            base = os.environ.get("XDG_RUNTIME_DIR", "")
-            near = Path(base if os.access(base, os.W_OK) else tempfile.gettempdir()) / f"falopitas-{mark}"
-        near.mkdir(mode=0o700, exist_ok=True)
-        _must_be_ours(near)
-        return near
+        """The folder for sockets, also its engines'. Raises Refusal data_read_only, disk_full …"""
+        try:
+            return door.folder(self.data)
+        except door.UnsafeFolder as unsafe:
+            raise Refusal("data_read_only", detail=str(unsafe)) from unsafe
+        except OSError as error:
+            raise refusal_of(error) from error
 
     def lock(self) -> IO[str]:
         """Hold the folder until the file is closed. Raises Refusal already_running if another bot does."""
@@ -92,17 +83,6 @@ def _content(file: IO[str]) -> str:
         file.seek(0)
         return file.read(20).strip() or "?"
     return "?"
-
-
-def _must_be_ours(folder: Path) -> None:
-    """A folder of that name that somebody else made is no place for a socket."""
-    if not hasattr(os, "getuid"):
-        return
-    facts = folder.lstat()
-    if not stat.S_ISDIR(facts.st_mode) or facts.st_uid != os.getuid():
-        raise Refusal("data_read_only", detail=str(folder))
-    if stat.S_IMODE(facts.st_mode) != 0o700:
-        folder.chmod(0o700)
 
 
 if sys.platform == "win32":

@@ -21,7 +21,8 @@ from pathlib import Path
 import msgspec
 
 from inference import wire
-from inference.lock import Note, living, socket_path
+from inference.door import dial, socket_path
+from inference.lock import Note, living
 from inference.request import ModelSpec
 
 log = logging.getLogger(__name__)
@@ -235,13 +236,9 @@ class Client:
         raise _Gone("it did not come up")
 
     async def _dial(self, note: Note) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        kind, _, where = note.address.partition(":")
         self._open = wire.frame(wire.Open(token=note.token, protocol=OURS))
         self._pid = note.pid
-        if kind == "unix":
-            return await asyncio.open_unix_connection(where)
-        host, _, port = where.rpartition(":")
-        return await asyncio.open_connection(host, int(port))
+        return await dial(note.address)
 
     def _hang_up(self) -> None:
         if self._writer is not None:

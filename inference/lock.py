@@ -1,13 +1,10 @@
-"""One engine a data folder: who it is and where it listens. Imports no tensors; used by both ends of the
-wire."""
+"""One engine a data folder: who it is and where it listens (``door.py``). Imports no tensors; used by both
+ends of the wire."""
 
 from __future__ import annotations
 
-import hashlib
 import os
-import stat
 import sys
-import tempfile
 from pathlib import Path
 
 import msgspec
@@ -28,9 +25,9 @@ class Note(msgspec.Struct, frozen=True, kw_only=True):
 
     pid: int
     address: str = ""
-    """``unix:PATH`` or ``tcp:HOST:PORT``."""
+    """``door.Door.address``."""
     token: str = ""
-    """What ``wire.Open`` must carry on TCP."""
+    """What ``wire.Open`` must carry."""
     protocol: int = PROTOCOL
 
 
@@ -92,30 +89,3 @@ def _try_lock(file: int) -> bool:
         os.lseek(file, 0, os.SEEK_SET)
         return False
     return True
-
-
-class UnsafeFolder(Exception):  # noqa: N818 - it says what is wrong
-    """The runtime folder belongs to somebody else, or others may enter it."""
-
-
-def runtime_folder() -> Path:
-    """A short folder of our own for sockets (their paths end at about 100 bytes), mode 0700. Raises
-    UnsafeFolder."""
-    base = os.environ.get("XDG_RUNTIME_DIR", "")
-    if base and Path(base).is_dir() and os.access(base, os.W_OK):
-        folder = Path(base) / "falopitas"
-    else:
-        user = os.getuid() if hasattr(os, "getuid") else "user"
-        folder = Path(tempfile.gettempdir()) / f"falopitas-{user}"
-    folder.mkdir(mode=0o700, exist_ok=True)
-    state = folder.lstat()
-    ours = not hasattr(os, "getuid") or (state.st_uid == os.getuid() and not state.st_mode & 0o077)
-    if not ours or not stat.S_ISDIR(state.st_mode):
-        raise UnsafeFolder(str(folder))
-    return folder
-
-
-def socket_path(home: Path, name: str) -> Path:
-    """Where the engine ``name`` of the data folder ``home`` listens. Raises UnsafeFolder."""
-    digest = hashlib.sha256(f"{home.resolve()}\0{name}".encode()).hexdigest()[:16]
-    return runtime_folder() / f"{digest}.sock"

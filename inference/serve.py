@@ -11,10 +11,8 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import hmac
 import logging
 import os
-import secrets
 import signal
 import sys
 import time
@@ -24,7 +22,7 @@ from typing import Protocol
 
 import msgspec
 
-from inference import wire
+from inference import door, wire
 from inference.lock import Lock, Note, Taken
 from inference.request import ModelSpec
 
@@ -225,7 +223,7 @@ class Serve:
                 self._gone(peer)
 
     def _welcome(self, first: wire.ToEngine | None) -> bool:
-        if not isinstance(first, wire.Open) or not hmac.compare_digest(first.token, self._token):
+        if not isinstance(first, wire.Open) or not door.fits(first.token, self._token):
             return False
         if first.protocol != wire.PROTOCOL:
             log.warning("a bot of another protocol", extra={"action": "leave"})
@@ -326,20 +324,6 @@ def _framed(message: wire.Drawn | wire.Failed) -> bytes:
         return wire.frame(wire.Failed(job=message.job, attempt=message.attempt, code="too_big"))
 
 
-async def _listen(serve: Serve, options: argparse.Namespace) -> tuple[asyncio.Server, str]:
-    """Server and address. A Unix socket is 0600 before anybody can connect."""
-    if options.socket:
-        options.socket.unlink(missing_ok=True)
-        mask = os.umask(0o177)
-        try:
-            server = await asyncio.start_unix_server(serve.accept, options.socket)
-        finally:
-            os.umask(mask)
-        return server, f"unix:{options.socket}"
-    server = await asyncio.start_server(serve.accept, "127.0.0.1", options.port)
-    return server, f"tcp:127.0.0.1:{server.sockets[0].getsockname()[1]}"
-
-
 def _engine(options: argparse.Namespace, specs: tuple[ModelSpec, ...], serve: Serve) -> Drawer:
     loop = asyncio.get_running_loop()
 
@@ -359,7 +343,7 @@ def _engine(options: argparse.Namespace, specs: tuple[ModelSpec, ...], serve: Se
 async def run(options: argparse.Namespace, lock: Lock) -> int:
     """Serve until it is time to leave; the exit code."""
     specs = msgspec.json.decode(options.models.read_bytes(), type=tuple[ModelSpec, ...])
-    token = secrets.token_urlsafe(32) if options.socket is None else ""
+    token = door.key()
     serve = Serve(token, safety=options.safety)
     loop = asyncio.get_running_loop()
     if sys.platform != "win32":
@@ -367,16 +351,14 @@ async def run(options: argparse.Namespace, lock: Lock) -> int:
             loop.add_signal_handler(name, serve.done.set)
     serve.engine = _engine(options, specs, serve)
     serve.engine.start()
-    server, address = await _listen(serve, options)
-    lock.write(Note(pid=os.getpid(), address=address, token=token))
+    entrance = await door.listen(serve.accept, options.socket, options.port or 0)
+    lock.write(Note(pid=os.getpid(), address=entrance.address, token=token))
     try:
         await serve.live()
     finally:
-        server.close()
+        entrance.close()
         await serve.close()
         serve.engine.stop()
-        if options.socket:
-            options.socket.unlink(missing_ok=True)
     return serve.code
 
 

@@ -1,13 +1,14 @@
 """Every message that crosses the process boundary, and its framing.
 
 A frame is a 4-byte big-endian length and that many bytes of msgpack: one tagged message. Frames above
-``MAX_FRAME`` are refused before they are read. The first frame of a client is always ``Open``.
+``MAX_FRAME`` are refused before they are read. The first frame of a client is always ``Open``. The control
+socket of a running bot (``bot/adapters/control.py``) has messages of its own, in the same frames.
 """
 
 from __future__ import annotations
 
 import asyncio
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import msgspec
 from msgspec import Meta, Struct
@@ -27,7 +28,7 @@ class Message(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag
 
 
 class Open(Message, frozen=True, kw_only=True):
-    """First word of a client. ``token`` is checked on TCP, where a file's mode cannot protect the socket."""
+    """First word of a client. ``token`` is what the engine's note says (``lock.Note``)."""
 
     protocol: int = PROTOCOL
     token: str = ""
@@ -184,6 +185,7 @@ ToEngine = Open | Draw | Cancel | Settled | Quit
 ToBot = Hello | Ready | Models | Progress | Drawn | Failed | Cancelled | Beat
 FromEngine = ToBot | Lost
 
+M = TypeVar("M")
 _encoder = msgspec.msgpack.Encoder()
 _to_engine: msgspec.msgpack.Decoder[ToEngine] = msgspec.msgpack.Decoder(ToEngine)
 _to_bot: msgspec.msgpack.Decoder[ToBot] = msgspec.msgpack.Decoder(ToBot)
@@ -193,7 +195,7 @@ class BadFrame(Exception):  # noqa: N818 - it names the frame
     """The peer sent something that is not a message; its connection is closed."""
 
 
-def frame(message: Message) -> bytes:
+def frame(message: Struct) -> bytes:
     """``message`` as bytes for the socket. Raises BadFrame if it is larger than ``MAX_FRAME``."""
     body = _encoder.encode(message)
     if len(body) > MAX_FRAME:
@@ -214,26 +216,27 @@ async def _body(reader: asyncio.StreamReader) -> bytes | None:
         raise BadFrame("cut off in the middle of a frame") from error
 
 
-async def read_by_engine(reader: asyncio.StreamReader) -> ToEngine | None:
-    """The next message from a bot, or None at the end of the stream. Raises BadFrame."""
+async def read(reader: asyncio.StreamReader, decoder: msgspec.msgpack.Decoder[M]) -> M | None:
+    """The next message, of those that ``decoder`` knows; None at the end of the stream. Raises BadFrame."""
     body = await _body(reader)
     try:
-        return None if body is None else _to_engine.decode(body)
+        return None if body is None else decoder.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BadFrame(str(error)) from error
+
+
+async def read_by_engine(reader: asyncio.StreamReader) -> ToEngine | None:
+    """The next message from a bot, or None at the end of the stream. Raises BadFrame."""
+    return await read(reader, _to_engine)
 
 
 async def read_by_bot(reader: asyncio.StreamReader) -> ToBot | None:
     """The next message from an engine, or None at the end of the stream. Raises BadFrame."""
-    body = await _body(reader)
-    try:
-        return None if body is None else _to_bot.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise BadFrame(str(error)) from error
+    return await read(reader, _to_bot)
 
 
 __all__ = [
     "MAX_FRAME", "PROTOCOL", "BadFrame", "Beat", "Cancel", "Cancelled", "Draw", "Drawn", "Failed", "Failure",
     "FromEngine", "Hello", "Lost", "Message", "ModelSpec", "ModelState", "Models", "Open", "Progress", "Quit",
-    "Ready", "Settled", "ToBot", "ToEngine", "frame", "read_by_bot", "read_by_engine",
+    "Ready", "Settled", "ToBot", "ToEngine", "frame", "read", "read_by_bot", "read_by_engine",
 ]  # fmt: skip

@@ -1,7 +1,7 @@
 """The control socket: what `falopitas imagine` and its kin say to a running bot. A chat like any other.
 
-A frame is a 4-byte big-endian length and that many bytes of msgpack. The socket lies in a folder that only
-its owner may enter; where there are no Unix sockets it is a port on the loopback, and a token lies there.
+Its messages cross in the frames of ``inference/wire.py``, through a door of the same kind
+(``inference/door.py``); where that is, and the token that opens it, stands in a file for the owner alone.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
-import json
 import os
 import secrets
 from collections.abc import AsyncIterator
@@ -22,21 +21,21 @@ from msgspec import Struct
 
 from bot.app import App
 from bot.talk import Attachment, Button, Call, Gone, Place, Reply
+from inference import door, wire
 from storage import gallery, jobs
 from storage.accounts import OWNER
 from storage.database import Connection
 from storage.gallery import Piece
 from storage.jobs import Job
 
-MAX_FRAME = 64 * 1024 * 1024
 SOCKET = "control.sock"
-PORT = "control.json"
+NOTE = "control.json"
 WAIT = 5.0
 """Seconds a client may take for its first word."""
 
 
 class Knock(Struct, frozen=True, tag=True):
-    """First word of a client; ``token`` counts on the loopback only."""
+    """First word of a client: what the note says."""
 
     token: str = ""
 
@@ -118,18 +117,11 @@ _from_client: msgspec.msgpack.Decoder[FromClient] = msgspec.msgpack.Decoder(From
 _from_bot: msgspec.msgpack.Decoder[FromBot] = msgspec.msgpack.Decoder(FromBot)
 
 
-def frame(message: Struct) -> bytes:
-    """A message with its length in front."""
-    body = msgspec.msgpack.encode(message)
-    return len(body).to_bytes(4, "big") + body
+class Note(Struct, frozen=True):
+    """Where a running bot is spoken to."""
 
-
-async def body(reader: asyncio.StreamReader) -> bytes:
-    """The next frame's bytes. Raises EOFError at the end, also in the middle of a frame or for a huge one."""
-    size = int.from_bytes(await reader.readexactly(4), "big")
-    if not 0 < size <= MAX_FRAME:
-        raise EOFError
-    return await reader.readexactly(size)
+    address: str
+    token: str
 
 
 # --- the bot's end
@@ -146,7 +138,7 @@ class _Client:
 
     async def send(self, message: Struct) -> None:
         try:
-            self.writer.write(frame(message))
+            self.writer.write(wire.frame(message))
             await self.writer.drain()
         except OSError as error:
             raise Gone from error
@@ -160,28 +152,18 @@ class Control:
     def __init__(self, app: App, runtime: Path) -> None:
         self._app = app
         self._runtime = runtime
-        self._token = secrets.token_urlsafe(24)
+        self._token = door.key()
         self._calls: asyncio.Queue[Call | None] = asyncio.Queue()
         self._clients: dict[str, _Client] = {}
-        self._server: asyncio.Server | None = None
+        self._door: door.Door | None = None
 
     async def start(self) -> None:
         """Listen; from now on a client finds us."""
-        stale = (self._runtime / SOCKET, self._runtime / PORT)
-        for file in stale:
-            file.unlink(missing_ok=True)
-        try:
-            self._server = await asyncio.start_unix_server(self._serve, self._runtime / SOCKET)
-            (self._runtime / SOCKET).chmod(0o600)
-        except (AttributeError, NotImplementedError, OSError):
-            await self._open_port()
-
-    async def _open_port(self) -> None:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
-        port = self._server.sockets[0].getsockname()[1]
-        handle = os.open(self._runtime / PORT, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(handle, "w", encoding="ascii") as file:
-            json.dump({"port": port, "token": self._token}, file)
+        (self._runtime / NOTE).unlink(missing_ok=True)
+        self._door = await door.listen(self._serve, self._runtime / SOCKET)
+        handle = os.open(self._runtime / NOTE, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(handle, "wb") as file:
+            file.write(msgspec.json.encode(Note(self._door.address, self._token)))
 
     async def listen(self) -> AsyncIterator[Call]:
         """What clients say, until closed."""
@@ -202,34 +184,27 @@ class Control:
     async def close(self) -> None:
         """Hang up."""
         self._calls.put_nowait(None)
-        if self._server:
-            self._server.close()
+        (self._runtime / NOTE).unlink(missing_ok=True)
+        if self._door:
+            self._door.close()
         for client in list(self._clients.values()):
             client.writer.close()
-        for file in (self._runtime / SOCKET, self._runtime / PORT):
-            file.unlink(missing_ok=True)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         client = _Client(secrets.token_hex(8), writer)
         try:
             async with asyncio.timeout(WAIT):
-                knock = _from_client.decode(await body(reader))
-            if not self._welcome(knock, writer):
+                knock = await wire.read(reader, _from_client)
+            if not isinstance(knock, Knock) or not door.fits(knock.token, self._token):
                 return
             self._clients[client.number] = client
-            while True:
-                await self._hear(client, _from_client.decode(await body(reader)))
-        except (EOFError, OSError, msgspec.DecodeError, TimeoutError, Gone):
+            while (message := await wire.read(reader, _from_client)) is not None:
+                await self._hear(client, message)
+        except (wire.BadFrame, OSError, TimeoutError, Gone):
             pass  # it left, or it is none of ours
         finally:
             self._clients.pop(client.number, None)
             writer.close()
-
-    def _welcome(self, knock: FromClient, writer: asyncio.StreamWriter) -> bool:
-        if not isinstance(knock, Knock):
-            return False
-        unix = isinstance(writer.get_extra_info("sockname"), str)
-        return unix or secrets.compare_digest(knock.token, self._token)
 
     async def _hear(self, client: _Client, message: FromClient) -> None:
         match message:
@@ -254,7 +229,7 @@ class Control:
         return Attachment(await self._app.sent.uploads.keep(data), len(data)) if data else None
 
     async def fetch(self, picture: Attachment, limit: int) -> bytes:
-        """The bytes of a file that came with a line; its frame was no larger than ``MAX_FRAME``."""
+        """The bytes of a file that came with a line; its frame was no larger than ``wire.MAX_FRAME``."""
         return await self._app.sent.uploaded(picture)
 
     async def _files(self, number: int) -> Files:
@@ -299,30 +274,24 @@ class Line:
     @classmethod
     async def open(cls, runtime: Path) -> Line | None:
         """A connection to the bot that runs there; None if none does."""
-        token = ""
         try:
-            if (runtime / SOCKET).exists():
-                reader, writer = await asyncio.open_unix_connection(runtime / SOCKET)
-            else:
-                known = json.loads((runtime / PORT).read_bytes())
-                token = str(known["token"])
-                reader, writer = await asyncio.open_connection("127.0.0.1", int(known["port"]))
-        except (OSError, ValueError, KeyError):
+            note = msgspec.json.decode((runtime / NOTE).read_bytes(), type=Note)
+            line = cls(*await door.dial(note.address))
+            await line.send(Knock(note.token))
+        except (OSError, ValueError):  # no such file, nobody there, somebody else's words
             return None
-        line = cls(reader, writer)
-        await line.send(Knock(token))
         return line
 
     async def send(self, message: FromClient) -> None:
         """Say something."""
-        self._writer.write(frame(message))
+        self._writer.write(wire.frame(message))
         await self._writer.drain()
 
     async def next(self) -> FromBot | None:
         """What the bot shows next; None when it hung up."""
         try:
-            return _from_bot.decode(await body(self._reader))
-        except (EOFError, OSError):
+            return await wire.read(self._reader, _from_bot)
+        except (wire.BadFrame, OSError):
             return None
 
     async def close(self) -> None:

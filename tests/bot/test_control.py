@@ -17,6 +17,7 @@ from bot.adapters import control
 from bot.adapters.control import Control, Fetch, Files, Line, Press, Say, Show
 from bot.commands.finished import finished
 from bot.talk import Gone, Reply
+from inference import door, wire
 from inference.request import Request
 from storage.database import Connection
 from tests.fakes.room import Room, room
@@ -124,7 +125,9 @@ async def test_whoever_left_is_gone(tmp_path: Path) -> None:
     "words",
     [
         b"", b"\x00", b"\x00\x00\x00\x00", b"\xff\xff\xff\xff", b"\x00\x00\x00\x01\xc1",
-        b"GET / HTTP/1.1\r\n\r\n", control.frame(Say("/imagine fox")), control.frame(Fetch(1)),
+        b"GET / HTTP/1.1\r\n\r\n",
+        wire.frame(control.Knock("guess")), wire.frame(control.Knock("ñ")),
+        wire.frame(Say("/imagine fox")), wire.frame(Fetch(1)),
     ],
 )  # fmt: skip
 async def test_whoever_does_not_knock_is_not_heard(tmp_path: Path, words: bytes) -> None:
@@ -156,6 +159,7 @@ async def test_the_socket_is_its_owners_alone_and_leaves_with_the_bot(tmp_path: 
     async with open_control(tmp_path):
         assert stat.S_IMODE((tmp_path / control.SOCKET).stat().st_mode) == 0o600
     assert not (tmp_path / control.SOCKET).exists()
+    assert not (tmp_path / control.NOTE).exists()
     assert await Line.open(tmp_path) is None
 
 
@@ -171,16 +175,20 @@ async def test_without_unix_sockets_it_is_a_port_with_a_token(
         await line.send(Say("/help"))
         await shown(line)
         await line.close()
-        known = msgspec.json.decode((tmp_path / control.PORT).read_bytes())
-        assert stat.S_IMODE((tmp_path / control.PORT).stat().st_mode) == 0o600
-        reader, writer = await asyncio.open_connection("127.0.0.1", known["port"])
-        writer.write(control.frame(control.Knock("guess")) + control.frame(Say("/help")))
+        note = msgspec.json.decode((tmp_path / control.NOTE).read_bytes(), type=control.Note)
+        assert note.address.startswith("tcp:127.0.0.1:")
+        assert stat.S_IMODE((tmp_path / control.NOTE).stat().st_mode) == 0o600
+        reader, writer = await door.dial(note.address)
+        writer.write(wire.frame(control.Knock("guess")) + wire.frame(Say("/help")))
         assert await reader.read() == b""
         writer.close()
 
 
 async def test_a_stale_socket_of_a_crash_is_in_nobodys_way(tmp_path: Path) -> None:
     (tmp_path / control.SOCKET).touch()
+    (tmp_path / control.NOTE).write_bytes(
+        msgspec.json.encode(control.Note(f"unix:{tmp_path / control.SOCKET}", "old"))
+    )
     assert await Line.open(tmp_path) is None
     async with open_control(tmp_path):
         line = await opened(tmp_path)

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from bot.home import LONGEST_SOCKET, Home
+from bot.home import Home
+from inference.door import LONGEST
 from storage.refusal import Refusal
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="modes and paths")
@@ -42,7 +43,7 @@ def test_sockets_lie_in_the_data_folder_or_in_a_short_one_for_the_owner_alone(
     assert stat.S_IMODE(far.stat().st_mode) == 0o700
     far.chmod(0o755)
     assert stat.S_IMODE(Home(deep).runtime().stat().st_mode) == 0o700
-    assert len(os.fsencode(far / "engine-0123456789abcdef.sock")) <= LONGEST_SOCKET + len(str(tmp_path))
+    assert len(os.fsencode(far / "engine-0123456789abcdef.sock")) <= LONGEST + len(str(tmp_path))
 
 
 def test_a_link_in_place_of_the_folder_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

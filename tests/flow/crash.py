@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import msgspec
 
 from bot.config import load
-from inference.lock import socket_path
+from inference.door import socket_path
 from tests.flow.house import ENVIRONMENT, ROOT, Whole, whole
 
 BOT = ("pwrite64", "fdatasync", "fsync", "rename", "ftruncate", "unlink", "write", "sendto")

@@ -15,7 +15,8 @@ import pytest
 
 from inference import wire
 from inference.client import Client, clean_environment
-from inference.lock import Lock, Note, UnsafeFolder, living
+from inference.door import UnsafeFolder
+from inference.lock import Lock, Note, living
 from inference.request import ModelSpec, Request
 from inference.serve import EXIT_LOST
 from inference.stub import picture

@@ -13,7 +13,8 @@ import pytest
 
 from inference import serve as module
 from inference import wire
-from inference.lock import Lock, Note, Taken, living, runtime_folder, socket_path
+from inference.door import LONGEST, folder, socket_path
+from inference.lock import Lock, Note, Taken, living
 from inference.request import Picture, Request
 from inference.serve import ROOM, Serve
 from tests.inference.frames import corpus
@@ -414,7 +415,9 @@ def test_a_note_that_is_not_written_yet_is_a_living_engine(tmp_path: Path) -> No
 
 def test_socket_paths_are_short_private_and_differ_by_folder(tmp_path: Path) -> None:
     deep = tmp_path / ("x" * 200)
+    deep.mkdir()
     one, two = socket_path(deep, "engine"), socket_path(deep, "engine2")
     assert one != two
-    assert len(os.fsencode(one)) <= 100
-    assert stat.S_IMODE(runtime_folder().stat().st_mode) == 0o700
+    assert folder(deep) != folder(tmp_path)
+    assert len(os.fsencode(one)) <= LONGEST
+    assert stat.S_IMODE(folder(deep).stat().st_mode) == 0o700
