@@ -1,20 +1,25 @@
-"""The names that weights have in a single-file checkpoint of the SD1.x family.
+"""The names that weights have in a single-file checkpoint of Stable Diffusion 1.x or XL.
 
-Such files keep the names of the CompVis "latent-diffusion" code. Each function here answers, for a name in a
-diffusers module's state, where its tensor lies in the file; so a load asks for exactly what the module needs.
+Such files keep the names of the CompVis "latent-diffusion" code, and SDXL's second text encoder those of
+OpenCLIP. Each function here answers, for a name in a module's state, where its tensor lies in the file; so a
+load asks for exactly what the module needs.
 """
 
 from __future__ import annotations
 
 import re
+from typing import NamedTuple
 
 UNET = "model.diffusion_model."
 VAE = "first_stage_model."
 TEXT = "cond_stage_model.transformer."
+TEXTS_XL = "conditioner.embedders.0.transformer.", "conditioner.embedders.1.model."
+"""SDXL's encoders: CLIP as in SD1.x, and OpenCLIP's."""
 
 _UNET_ENDS = {
     "time_embedding.linear_1": "time_embed.0", "time_embedding.linear_2": "time_embed.2",
     "conv_in": "input_blocks.0.0", "conv_norm_out": "out.0", "conv_out": "out.2",
+    "add_embedding.linear_1": "label_emb.0.0", "add_embedding.linear_2": "label_emb.0.2",
 }  # fmt: skip
 _RESNET = {
     "norm1": "in_layers.0", "conv1": "in_layers.2", "time_emb_proj": "emb_layers.1", "norm2": "out_layers.0",
@@ -25,6 +30,32 @@ _BLOCK = re.compile(r"(down|up)_blocks\.(\d+)\.(resnets|attentions|downsamplers|
 _MID = re.compile(r"mid_block\.(resnets|attentions)\.(\d+)\.(.+)")
 DEPRECATED = (("query", "to_q"), ("key", "to_k"), ("value", "to_v"), ("proj_attn", "to_out.0"))
 """Names of an autoencoder's attention before 2023, and today's."""
+_OPEN_CLIP_ENDS = {
+    "embeddings.position_embedding.weight": "positional_embedding",
+    "embeddings.token_embedding.weight": "token_embedding.weight",
+    "final_layer_norm.weight": "ln_final.weight", "final_layer_norm.bias": "ln_final.bias",
+}  # fmt: skip
+_OPEN_CLIP_LAYER = {
+    "layer_norm1": "ln_1", "layer_norm2": "ln_2", "self_attn.out_proj": "attn.out_proj",
+    "mlp.fc1": "mlp.c_fc", "mlp.fc2": "mlp.c_proj",
+}  # fmt: skip
+_LAYER = re.compile(r"encoder\.layers\.(\d+)\.(.+)\.(weight|bias)")
+_THIRDS = ("q_proj", "k_proj", "v_proj")
+
+
+class Place(NamedTuple):
+    """Where a weight lies: the tensor ``name``, or one ``third`` of its rows, or it with its axes ``turned``
+    (OpenCLIP keeps queries, keys and values in one tensor, and its projection the other way round)."""
+
+    name: str
+    third: int | None = None
+    turned: bool = False
+
+    def shape(self, whole: tuple[int, ...]) -> tuple[int, ...]:
+        """The weight's shape, if the tensor's is ``whole``."""
+        if self.third is not None and whole and whole[0] % 3 == 0:
+            return whole[0] // 3, *whole[1:]
+        return whole[::-1] if self.turned else whole
 
 
 def _resnet(tail: str) -> str:
@@ -77,9 +108,27 @@ def vae_name(key: str, blocks: int) -> str:
     return VAE + key.replace("conv_norm_out", "norm_out")
 
 
-def text_name(key: str) -> str:
+def text_name(key: str, start: str = TEXT) -> str:
     """Name in the file of ``key`` of a CLIPTextModel."""
-    return f"{TEXT}text_model.{key}"
+    return f"{start}text_model.{key}"
+
+
+def open_clip_place(key: str) -> Place:
+    """Place in the file of ``key`` of a CLIPTextModelWithProjection that was OpenCLIP's.
+
+    Raises KeyError for a key it has not.
+    """
+    if key == "text_projection.weight":
+        return Place(f"{TEXTS_XL[1]}text_projection", turned=True)
+    inner = key.removeprefix("text_model.")
+    if found := _LAYER.fullmatch(inner):
+        layer, part, end = found.groups()
+        at = f"{TEXTS_XL[1]}transformer.resblocks.{layer}"
+        owner, _, last = part.rpartition(".")
+        if owner == "self_attn" and last in _THIRDS:
+            return Place(f"{at}.attn.in_proj_{end}", third=_THIRDS.index(last))
+        return Place(f"{at}.{_OPEN_CLIP_LAYER[part]}.{end}")
+    return Place(TEXTS_XL[1] + _OPEN_CLIP_ENDS[inner])
 
 
 def modern(key: str) -> str:

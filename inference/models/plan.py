@@ -13,11 +13,13 @@ from typing import Any
 
 from inference.models import BUILTIN, BadModel
 from inference.models.files import CODE, Folder, Header, check_sums, header, printable, refuse_pickle
-from inference.models.recognise import kind_of_input, require_sd1
+from inference.models.recognise import kind_of_input, require_whole
 from inference.request import ModelSpec
 
 SD15 = Path(__file__).parent / "configs" / "sd15"
 """Configuration and tokenizer of SD1.x, for single files, which bring neither."""
+SDXL = SD15.parent / "sdxl"
+"""SDXL's configuration; the words of both its tokenizers are those of SD1.x."""
 PIPELINES = {
     **dict.fromkeys((
         "StableDiffusionPipeline", "StableDiffusionImg2ImgPipeline", "LatentConsistencyModelPipeline",
@@ -66,6 +68,8 @@ class Plan:
     single: bool
     """One file with CompVis' names: every part has the same header."""
     fingerprint: str
+    words: Folder | None = None
+    """Where the vocabulary of every tokenizer lies, if not beside its settings."""
     kind: str = "sd"
     """``sd`` or ``sdxl``."""
     zeros: bool = False
@@ -133,18 +137,19 @@ def from_folder_configs(folder: Folder, kind: str = "sd") -> dict[str, dict[str,
 
 
 def from_file(path: Path) -> Plan:
-    """The plan of one ``.safetensors`` file of the SD1.x family; configuration and tokenizer are ours."""
+    """The plan of one ``.safetensors`` file of SD1.x or SDXL; configuration and tokenizer are ours."""
     shown = printable(path.name)
     refuse_pickle(path, shown)
     if path.suffix.lower() in CODE:
         raise BadModel("model_remote_code", shown)
     found = header(path, shown)
-    require_sd1(found.tensors, shown)
-    folder = Folder(SD15)
-    configs = from_folder_configs(folder)
+    kind = require_whole(found.tensors, shown)
+    folder = Folder(SDXL if kind == "sdxl" else SD15)
+    configs = from_folder_configs(folder, kind)
     if "v_pred" in found.tensors:
         configs["scheduler"]["prediction_type"] = "v_prediction"
-    return _plan(folder, configs, dict.fromkeys(STEMS, (found,)), single=True)
+    headers: dict[str, tuple[Header, ...]] = dict.fromkeys(stems(kind), (found,))
+    return _plan(folder, configs, headers, single=True, kind=kind, zeros=kind == "sdxl", words=Folder(SD15))
 
 
 def _plan(
@@ -155,6 +160,7 @@ def _plan(
     single: bool,
     kind: str = "sd",
     zeros: bool = False,
+    words: Folder | None = None,
 ) -> Plan:
     _check_fit(configs, kind)
     digest = hashlib.sha256()
@@ -162,7 +168,7 @@ def _plan(
         digest.update(repr(sorted(configs[part].items())).encode())
         for one in headers[part]:
             digest.update(one.digest.encode())
-    return Plan(folder, configs, headers, single, digest.hexdigest()[:16], kind, zeros)
+    return Plan(folder, configs, headers, single, digest.hexdigest()[:16], words, kind, zeros)
 
 
 def _index(folder: Folder) -> dict[str, Any]:

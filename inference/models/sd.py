@@ -19,6 +19,7 @@ import torch
 from inference.device import to_host
 from inference.models import BadModel, Denoiser, ldm
 from inference.models.files import FLOATS, Header, printable, tensors
+from inference.models.ldm import Place
 from inference.models.plan import Plan, examine
 from inference.models.tokens import load_tokenizer
 from inference.prompts import TextEncoder
@@ -216,7 +217,7 @@ def reader(
     """The text encoder ``number`` (none: the first) with its tokenizer; ``read`` runs its model."""
     model = cast("Any", parts[f"text_encoder{number}"])
     limits = model.config.max_position_embeddings, model.config.vocab_size
-    tokenizer = load_tokenizer(plan.folder, *limits, f"tokenizer{number}")
+    tokenizer = load_tokenizer(plan.folder, *limits, f"tokenizer{number}", plan.words)
     masked = bool(plan.configs[f"text_encoder{number}"].get("use_attention_mask"))
     return TextEncoder(tokenizer, partial(read, model), device, masked=masked)
 
@@ -270,51 +271,57 @@ def _class(part: str, config: Mapping[str, Any]) -> Any:
     return AutoencoderKL
 
 
-Wanted = list[tuple[Header, dict[str, str]]]
-"""Files of a part, each with {name in the file: key in the module}."""
+Wanted = list[tuple[Header, dict[str, Place]]]
+"""Files of a part, each with {key in the module: where it lies in the file}."""
 
 
 def _matched(part: str, module: torch.nn.Module, plan: Plan) -> Wanted:
     """Where each tensor of ``module`` lies; shapes and types compared. Raises BadModel."""
     where = {name: h for h in plan.headers[part] for name in h.tensors}
-    named = _names(part, module, plan, where)
+    named = _places(part, module, plan, where)
     by_path = {h.path: h for h in plan.headers[part]}
-    found: dict[Path, dict[str, str]] = {path: {} for path in by_path}
+    found: dict[Path, dict[str, Place]] = {path: {} for path in by_path}
     for key, expected in module.state_dict().items():
-        name = named.get(key, key)
+        place = named.get(key, Place(key))
+        name = place.name
         if name not in where:
             raise BadModel("model_corrupt", f"{part}: {printable(name)} is missing")
         tensor = where[name].tensors[name]
-        if not _fits(tensor.shape, tuple(expected.shape)):
+        if not _fits(place.shape(tensor.shape), tuple(expected.shape)):
             shapes = f"{list(tensor.shape)}, not {list(expected.shape)}"
             raise BadModel("model_corrupt", f"{part}: {printable(name)} is {shapes}")
         if tensor.dtype not in FLOATS:
             raise BadModel(
                 "model_corrupt", f"{part}: {printable(name)} is {tensor.dtype}, not floating point"
             )
-        found[where[name].path][name] = key
+        found[where[name].path][key] = place
     if not plan.single:
         _check_surplus(part, where, found)
-    return [(by_path[path], names) for path, names in found.items()]
+    return [(by_path[path], places) for path, places in found.items()]
 
 
-def _names(part: str, module: torch.nn.Module, plan: Plan, where: Mapping[str, Header]) -> dict[str, str]:
-    """Key in the module → name in the file, where they differ."""
+def _places(part: str, module: torch.nn.Module, plan: Plan, where: Mapping[str, Header]) -> dict[str, Place]:
+    """Key in the module → where it lies in the file, if not under that name."""
     keys = list(module.state_dict())
+    if plan.single and part == "text_encoder_2":
+        return {key: ldm.open_clip_place(key) for key in keys}
     if plan.single:
-        return _single_names(part, keys, plan.configs[part])
+        return {key: Place(name) for key, name in _single_names(part, keys, plan).items()}
     if part.startswith("text_encoder"):
-        return {key: f"text_model.{key}" if f"text_model.{key}" in where else key for key in keys}
-    return {ldm.modern(name): name for name in where}
+        old = {key: f"text_model.{key}" for key in keys}
+        return {key: Place(name) for key, name in old.items() if name in where}
+    return {ldm.modern(name): Place(name) for name in where}
 
 
-def _single_names(part: str, keys: Sequence[str], config: Mapping[str, Any]) -> dict[str, str]:
+def _single_names(part: str, keys: Sequence[str], plan: Plan) -> dict[str, str]:
+    config = plan.configs[part]
     if part == "unet":
         attends = tuple("CrossAttn" in kind for kind in config["up_block_types"])
         return {key: ldm.unet_name(key, config["layers_per_block"], attends) for key in keys}
     if part == "vae":
         return {key: ldm.vae_name(key, len(config["block_out_channels"])) for key in keys}
-    return {key: ldm.text_name(key) for key in keys}
+    start = ldm.TEXTS_XL[0] if plan.kind == "sdxl" else ldm.TEXT
+    return {key: ldm.text_name(key, start) for key in keys}
 
 
 def _fits(shape: tuple[int, ...], expected: tuple[int, ...]) -> bool:
@@ -322,10 +329,10 @@ def _fits(shape: tuple[int, ...], expected: tuple[int, ...]) -> bool:
     return shape == expected or (len(shape) == 4 and shape[2:] == (1, 1) and shape[:2] == expected)
 
 
-def _check_surplus(part: str, where: Mapping[str, Header], found: Mapping[Path, Mapping[str, str]]) -> None:
+def _check_surplus(part: str, where: Mapping[str, Header], found: Mapping[Path, Mapping[str, Place]]) -> None:
     if part.startswith("text_encoder"):
         return
-    used = {name for names in found.values() for name in names}
+    used = {place.name for places in found.values() for place in places.values()}
     surplus = sorted(n for n in where if n not in used and not n.endswith(_IGNORED))
     if surplus:
         raise BadModel("model_corrupt", f"{part}: {printable(surplus[0])} is not in its configuration")
@@ -337,8 +344,10 @@ def _fill(
     """Give ``module`` its tensors and its position buffer."""
     state: State = {}
     shapes = {key: value.shape for key, value in module.state_dict().items()}
-    for found, names in wanted:
-        state |= tensors(found, names, device, dtype, part)
+    for found, places in wanted:
+        names = {place.name: place.name for place in places.values()}
+        read = tensors(found, names, device, dtype, part)
+        state |= {key: _cut(read[place.name], place) for key, place in places.items()}
     module.load_state_dict({k: v.reshape(shapes[k]) for k, v in state.items()}, strict=True, assign=True)
     module.requires_grad_(False)
     if (
@@ -352,6 +361,13 @@ def _fill(
                 raise NotImplementedError(f"{type(module).__name__} has a buffer {name}")
             numbers = torch.arange(buffer.shape[-1], device=device).expand(buffer.shape)
             module.get_submodule(owner).register_buffer(last, numbers, persistent=False)
+
+
+def _cut(whole: torch.Tensor, place: Place) -> torch.Tensor:
+    """What of the tensor ``whole`` lies at ``place``."""
+    if place.third is not None:
+        return whole.chunk(3)[place.third]
+    return whole.T.contiguous() if place.turned else whole
 
 
 def _check_memory(

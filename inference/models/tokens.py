@@ -14,10 +14,15 @@ _SPLIT = r"<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\
 _DEFAULTS = {"bos_token": "<|startoftext|>", "eos_token": "<|endoftext|>", "unk_token": "<|endoftext|>"}
 
 
-def load_tokenizer(folder: Folder, positions: int, vocabulary: int, at: str = "tokenizer") -> Tokenizer:
-    """The tokenizer in the folder ``at`` for a text model of so many positions and words. Raises BadModel."""
+def load_tokenizer(
+    folder: Folder, positions: int, vocabulary: int, at: str = "tokenizer", words: Folder | None = None
+) -> Tokenizer:
+    """The tokenizer in the folder ``at`` for a text model of so many positions and words. Raises BadModel.
+
+    ``words``: another folder, whose ``tokenizer`` has the vocabulary.
+    """
     settings = folder.json(f"{at}/tokenizer_config.json")
-    vocab, merges = _files(folder, at)
+    vocab, merges = _files(words, "tokenizer") if words else _files(folder, at)
     if not vocab or max(vocab.values()) >= vocabulary or min(vocab.values()) < 0:
         raise BadModel("model_corrupt", f"{at}: its vocabulary is not the text encoder's")
     known = [pair for pair in merges if len(pair) == 2 and {*pair, "".join(pair)} <= vocab.keys()]

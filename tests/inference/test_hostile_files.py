@@ -20,14 +20,20 @@ from tests.inference.corpora.model_files import CASES, Case, Good
 @pytest.fixture(scope="module")
 def good(tmp_path_factory: pytest.TempPathFactory) -> Good:
     at = tmp_path_factory.mktemp("good")
-    return Good(tiny.folder(at / "folder", kind="kl"), tiny.single_file(at / "one.safetensors"))
+    tiny.folder_xl(at / "xl", kind="kl")
+    return Good(
+        tiny.folder(at / "folder", kind="kl"),
+        tiny.single_file(at / "one.safetensors"),
+        tiny.single_file_xl(at / "xl.safetensors"),
+    )
 
 
 @pytest.fixture(autouse=True)
 def canary(good: Good, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The file that executed code would write to; single files have the tiny model's shapes."""
+    """The file that executed code would write to; single files have the tiny models' shapes."""
     monkeypatch.setenv(corpus.CANARY, str(tmp_path / "canary"))
     monkeypatch.setattr(plan, "SD15", good.folder)
+    monkeypatch.setattr(plan, "SDXL", good.folder.parent / "xl")
     return tmp_path / "canary"
 
 
@@ -54,6 +60,7 @@ def test_what_the_cases_are_made_from_is_good(good: Good) -> None:
     """Without the spoiling both load: the refusals above have the reason that they name."""
     attempt(good.folder)
     attempt(good.file)
+    attempt(good.file_xl)
 
 
 def test_the_corpus_covers_its_classes() -> None:
@@ -67,7 +74,7 @@ def test_the_corpus_covers_its_classes() -> None:
 def test_control_a_plain_torch_load_is_executed(tmp_path: Path, canary: Path) -> None:
     """The canary sings: what naive loaders do with these very bytes runs their code."""
     trap = next(case for case in CASES if case.name == "torch zip as ckpt")
-    torch.load(trap.make(Good(tmp_path, tmp_path), tmp_path), weights_only=False)
+    torch.load(trap.make(Good(tmp_path, tmp_path, tmp_path), tmp_path), weights_only=False)
     assert canary.read_text() == "x"
 
 

@@ -126,14 +126,14 @@ XL_DIM = 48
 """Conditioning width of the second encoder of the tiny SDXL."""
 
 
-def modules_xl(seed: int = 0, told: int | None = None) -> dict[str, torch.nn.Module]:
+def modules_xl(seed: int = 0, told: int | None = None, kind: str = "tiny") -> dict[str, torch.nn.Module]:
     """UNet, autoencoder and two text encoders of an SDXL with seeded random weights."""
     from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
     from transformers.models.clip.configuration_clip import CLIPTextConfig
     from transformers.models.clip.modeling_clip import CLIPTextModelWithProjection
 
     vocab, _ = vocabulary()
-    made = modules("tiny", seed)
+    made = modules(kind, seed)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed + 1)
         made["unet"] = UNet2DConditionModel(
@@ -156,10 +156,11 @@ def modules_xl(seed: int = 0, told: int | None = None) -> dict[str, torch.nn.Mod
     return made | {"text_encoder_2": text.train(False)}
 
 
-def folder_xl(at: Path, *, seed: int = 0, told: int | None = None) -> Path:
+def folder_xl(at: Path, *, seed: int = 0, told: int | None = None, kind: str = "tiny") -> Path:
     """A whole diffusers folder of a tiny SDXL in ``at``."""
     at.mkdir(parents=True, exist_ok=True)
-    for name, module in modules_xl(seed, told).items():
+    autoencoder = "AutoencoderTiny" if kind == "tiny" else "AutoencoderKL"
+    for name, module in modules_xl(seed, told, kind).items():
         module.save_pretrained(at / name)  # type: ignore[operator]
     write_tokenizer(at / "tokenizer")
     write_tokenizer(at / "tokenizer_2", pad="!")
@@ -171,7 +172,7 @@ def folder_xl(at: Path, *, seed: int = 0, told: int | None = None) -> Path:
         "scheduler": ["diffusers", "PNDMScheduler"], "text_encoder": ["transformers", "CLIPTextModel"],
         "text_encoder_2": ["transformers", "CLIPTextModelWithProjection"],
         "tokenizer": ["transformers", "CLIPTokenizer"], "tokenizer_2": ["transformers", "CLIPTokenizer"],
-        "unet": ["diffusers", "UNet2DConditionModel"], "vae": ["diffusers", "AutoencoderTiny"],
+        "unet": ["diffusers", "UNet2DConditionModel"], "vae": ["diffusers", autoencoder],
     })  # fmt: skip
     return at
 
@@ -210,14 +211,55 @@ def folder(
 def single_file(at: Path, *, seed: int = 0, dtype: torch.dtype = torch.float16) -> Path:
     """The same weights as ``folder(kind="kl", seed=seed)`` in one file with CompVis' names."""
     made = modules("kl", seed)
-    unet, vae = made["unet"].state_dict(), made["vae"].state_dict()
-    tensors = {ldm.unet_name(k, 1, (False, True)): v for k, v in unet.items()}
-    for key, value in vae.items():
-        convolution = "mid_block.attentions" in key and value.ndim == 2
-        tensors[ldm.vae_name(key, 3)] = value[:, :, None, None] if convolution else value
+    tensors = _drawing(made, (False, True))
     tensors |= {ldm.text_name(k): v for k, v in made["text_encoder"].state_dict().items()}
     save_file({k: v.to(dtype).contiguous() for k, v in tensors.items()}, at, metadata={"format": "pt"})
     return at
+
+
+def single_file_xl(at: Path, *, seed: int = 0, dtype: torch.dtype = torch.float16) -> Path:
+    """The same weights as ``folder_xl(kind="kl", seed=seed)`` in one file, written as SDXL's authors did: the
+    second encoder as OpenCLIP has it."""
+    made = modules_xl(seed, kind="kl")
+    tensors = _drawing(made, (True, False))
+    first, second = "conditioner.embedders.0.transformer.", "conditioner.embedders.1.model."
+    tensors |= {ldm.text_name(k, first): v for k, v in made["text_encoder"].state_dict().items()}
+    tensors |= {second + name: v for name, v in open_clip(made["text_encoder_2"].state_dict()).items()}
+    tensors[second + "logit_scale"] = torch.tensor(4.6)
+    save_file({k: v.to(dtype).contiguous() for k, v in tensors.items()}, at, metadata={"format": "pt"})
+    return at
+
+
+def open_clip(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The weights of a CLIPTextModelWithProjection as open_clip's text transformer names and lays them."""
+    state = {key.removeprefix("text_model."): value for key, value in state.items()}
+    found = {
+        "positional_embedding": state["embeddings.position_embedding.weight"],
+        "token_embedding.weight": state["embeddings.token_embedding.weight"],
+        "ln_final.weight": state["final_layer_norm.weight"],
+        "ln_final.bias": state["final_layer_norm.bias"],
+        "text_projection": state["text_projection.weight"].T,
+    }
+    for layer in range(1 + max(int(key.split(".")[2]) for key in state if key.startswith("encoder.layers."))):
+        here, there = f"encoder.layers.{layer}.", f"transformer.resblocks.{layer}."
+        for end in ("weight", "bias"):
+            three = [state[f"{here}self_attn.{one}_proj.{end}"] for one in "qkv"]
+            found[f"{there}attn.in_proj_{end}"] = torch.cat(three)
+            for ours, theirs in (
+                ("self_attn.out_proj", "attn.out_proj"), ("layer_norm1", "ln_1"), ("layer_norm2", "ln_2"),
+                ("mlp.fc1", "mlp.c_fc"), ("mlp.fc2", "mlp.c_proj"),
+            ):  # fmt: skip
+                found[f"{there}{theirs}.{end}"] = state[f"{here}{ours}.{end}"]
+    return found
+
+
+def _drawing(made: dict[str, torch.nn.Module], attends: tuple[bool, ...]) -> dict[str, torch.Tensor]:
+    """UNet and autoencoder by their names in one file."""
+    tensors = {ldm.unet_name(k, 1, attends): v for k, v in made["unet"].state_dict().items()}
+    for key, value in made["vae"].state_dict().items():
+        convolution = "mid_block.attentions" in key and value.ndim == 2
+        tensors[ldm.vae_name(key, 3)] = value[:, :, None, None] if convolution else value
+    return tensors
 
 
 def prompt(rng: random.Random, words: int) -> str:

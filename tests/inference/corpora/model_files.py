@@ -36,10 +36,11 @@ class Trap:
 
 @dataclass(frozen=True)
 class Good:
-    """What cases are made from: a whole folder, a whole single file."""
+    """What cases are made from: a whole folder, a whole single file, and one of SDXL."""
 
     folder: Path
     file: Path
+    file_xl: Path
 
 
 @dataclass(frozen=True)
@@ -228,11 +229,9 @@ for _name, _change in LIES.items():
 Change = Callable[[dict[str, torch.Tensor]], dict[str, torch.Tensor]]
 
 
-def _tensors(
-    change: Change,
-) -> Callable[[Good, Path], Path]:
+def _tensors(change: Change, *, xl: bool = False) -> Callable[[Good, Path], Path]:
     def make(good: Good, at: Path) -> Path:
-        save_file(change(load_file(good.file)), at / "m.safetensors")
+        save_file(change(load_file(good.file_xl if xl else good.file)), at / "m.safetensors")
         return at / "m.safetensors"
 
     return make
@@ -282,7 +281,7 @@ for _name, _code, _spoil in (
     ("no autoencoder", "model_missing", _without("first_stage_model.")),
     ("no text encoder", "model_missing", _without("cond_stage_model.")),
     ("inpainting", "model_family", _replaced(UNET + "input_blocks.0.0.weight", torch.ones(32, 9, 3, 3))),
-    ("SDXL", "model_family", _replaced("conditioner.embedders.1.model.ln_final.bias", ONE)),
+    ("half an SDXL", "model_missing", _replaced("conditioner.embedders.1.model.ln_final.bias", ONE)),
     ("Stable Diffusion 2", "model_family", _replaced("cond_stage_model.model.ln_final.bias", ONE)),
     ("LoRA", "model_family", _only(lora_unet_down_blocks_0__lora_down__weight=ONE)),
     ("LoRA of peft", "model_family", _only(unet__down_blocks__0__to_q__lora_A__weight=ONE)),
@@ -295,6 +294,43 @@ for _name, _code, _spoil in (
     ("something else", "model_family", _only(bert__weight=ONE)),
 ):
     case(f"single file: {_name}", _code, _tensors(_spoil))
+
+
+def _refiner(found: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Its one text encoder is OpenCLIP's."""
+    kept = {k: v for k, v in found.items() if not k.startswith("conditioner.")}
+    return kept | {"conditioner.embedders.0.model.ln_final.bias": ONE}
+
+
+def _cut_file(good: Good, at: Path) -> Path:
+    data = good.file_xl.read_bytes()
+    (at / "m.safetensors").write_bytes(data[: len(data) * 2 // 3])
+    return at / "m.safetensors"
+
+
+OPEN_CLIP = "conditioner.embedders.1.model."
+IN_PROJ = OPEN_CLIP + "transformer.resblocks.0.attn.in_proj_bias"
+for _name, _code, _spoil in (
+    ("no first encoder", "model_missing", _without("conditioner.embedders.0.")),
+    ("no second encoder", "model_missing", _without(OPEN_CLIP)),
+    ("no autoencoder", "model_missing", _without("first_stage_model.")),
+    ("no label_emb", "model_missing", _without(UNET + "label_emb.")),
+    ("a layer missing", "model_corrupt", _without(OPEN_CLIP + "transformer.resblocks.2.")),
+    ("no projection", "model_corrupt", _without(OPEN_CLIP + "text_projection")),
+    ("in_proj is no three", "model_corrupt", _replaced(IN_PROJ, torch.ones(145))),
+    ("in_proj is too short", "model_corrupt", _replaced(IN_PROJ, torch.ones(141))),
+    ("in_proj is a scalar", "model_corrupt", _replaced(IN_PROJ, torch.tensor(1.0))),
+    ("in_proj is integers", "model_corrupt", _replaced(IN_PROJ, torch.ones(144, dtype=torch.int32))),
+    ("in_proj is not finite", "model_corrupt", _replaced(IN_PROJ, torch.full((144,), float("nan")))),
+    ("a wrong projection", "model_corrupt", _replaced(OPEN_CLIP + "text_projection", torch.ones(48, 3))),
+    ("the refiner", "model_family", _refiner),
+    ("inpainting", "model_family", _replaced(UNET + "input_blocks.0.0.weight", torch.ones(32, 9, 3, 3))),
+    ("Playground 2.5", "model_family", _replaced("edm_mean", ONE)),
+    ("CosXL", "model_family", _replaced("edm_vpred.sigma_max", ONE)),
+    ("a LoRA beside it", "model_family", _replaced("lora_te_x.weight", ONE)),
+):
+    case(f"SDXL in one file: {_name}", _code, _tensors(_spoil, xl=True))
+case("SDXL in one file: cut", "model_corrupt", _cut_file)
 
 
 # --- folders
