@@ -174,20 +174,44 @@ def _is_small(tx: sqlite3.Connection, community: str) -> bool:
     return bool(found <= SMALL)
 
 
+_RARE = "ledger.why NOT IN ('reserve', 'refund')"
+"""What the index ``ledger_rare`` is of: said in the same words, so that it is used."""
+_OF_PEOPLE = frozenset(["grant", "refill"])
+"""Entries of accounts alone, of no job and no purse: no community has any."""
+
+
 def entries(tx: sqlite3.Connection, community: str | None, wanted: Wanted, limit: int) -> tuple[Entry, ...]:
-    """The newest that fit, newest first: of a community, those of its jobs and of its purses."""
-    tests = {
-        "ledger.account = ?": wanted.account, "ledger.job = ?": wanted.job,
-        "ledger.why = ?": wanted.why or None,
-        "ledger.at >= ?": wanted.since, "ledger.at < ?": wanted.until, "ledger.id < ?": wanted.before,
+    """The newest that fit, newest first: of a community, those of its jobs and of its purses. Where moments
+    or rare entries are looked for, they are in the order of their moments.
+    """
+    if community is not None and wanted.why in _OF_PEOPLE:
+        return ()
+    rare = wanted.why not in ("", "reserve", "refund")
+    timed = rare or wanted.since is not None or wanted.until is not None
+    tests: dict[str, tuple[object, ...]] = {
+        "ledger.account = ?": (wanted.account,), "ledger.job = ?": (wanted.job,),
+        "ledger.why = ?": (wanted.why or None,), "ledger.at >= ?": (wanted.since,),
+        "ledger.at < ?": (wanted.until,), **_earlier(tx, wanted.before, timed=timed),
     }  # fmt: skip
-    asked = {sql: value for sql, value in tests.items() if value is not None}
-    scope = () if community is None else (community, community)
-    by_index = wanted.account is not None or wanted.job is not None
-    inside = _OF_IT if community is not None and not by_index and _is_small(tx, community) else _INSIDE
-    where = " AND ".join([*asked, *([inside] if scope else [])]) or "1"
-    sql = f"{_ENTRY} WHERE {where} ORDER BY ledger.id DESC LIMIT ?"
-    return tuple(Entry(*row) for row in tx.execute(sql, (*asked.values(), *scope, limit)).fetchall())
+    asked = {sql: values for sql, values in tests.items() if None not in values} | (
+        {_RARE: ()} if rare else {}
+    )
+    if community is not None:
+        by_index = wanted.account is not None or wanted.job is not None
+        inside = _OF_IT if not by_index and _is_small(tx, community) else _INSIDE
+        asked[inside] = (community, community)
+    order = "ledger.at DESC, ledger.id DESC" if timed else "ledger.id DESC"
+    sql = f"{_ENTRY} WHERE {' AND '.join(asked) or '1'} ORDER BY {order} LIMIT ?"
+    values = [value for each in asked.values() for value in each]
+    return tuple(Entry(*row) for row in tx.execute(sql, (*values, limit)).fetchall())
+
+
+def _earlier(tx: sqlite3.Connection, before: int | None, *, timed: bool) -> dict[str, tuple[object, ...]]:
+    """What comes after the entry ``before`` in that order."""
+    row = tx.execute("SELECT at FROM ledger WHERE id = ?", (before,)).fetchone() if timed else None
+    if row is None:  # or forgotten meanwhile
+        return {"ledger.id < ?": (before,)}
+    return {"(ledger.at, ledger.id) < (?, ?)": (row[0], before)}
 
 
 # --- pictures

@@ -126,6 +126,8 @@ CREATE INDEX ledger_account ON ledger (account, id);
 CREATE UNIQUE INDEX ledger_job ON ledger (job, why, coalesce(purse, 0), coalesce(window, 0))
     WHERE job IS NOT NULL;
 CREATE INDEX ledger_purse ON ledger (purse, id) WHERE purse IS NOT NULL;
+CREATE INDEX ledger_at ON ledger (at);
+CREATE INDEX ledger_rare ON ledger (why, at) WHERE why NOT IN ('reserve', 'refund');
 
 -- Whoever is being forgotten, within the transaction that forgets them: it is empty at every other time.
 CREATE TABLE forgetting (

@@ -23,10 +23,11 @@ from bot import commands
 from bot.app import App
 from bot.talk import Call
 from inference.request import Request
-from storage import allowances, backup, database, jobs, ledger
+from storage import allowances, backup, database, jobs, ledger, review
 from storage.allowances import Scene
 from storage.database import Database
 from storage.refusal import Refusal
+from storage.review import Wanted
 from tests.bench.frame import OTHERS, Load
 from tests.fakes.room import CONFIG, room
 
@@ -136,6 +137,7 @@ async def measure(path: Path, bench: Bench) -> None:
         async with room(Path(folder), config=replace(CONFIG, queue_limit=500)) as made:
             app = replace(made.app, database=opened, clock=lambda: NOW)
             await _commands(app, bench)
+            await _searches(app, bench)
             await _while_backed_up(app, Path(folder), bench)
     await opened.close()
 
@@ -187,6 +189,25 @@ async def _commands(app: App, bench: Bench) -> None:
     bench.say(
         "submit p99 (ms)", times[int(len(times) * 0.99) - 1], 50.0, load, median=statistics.median(times)
     )
+
+
+async def _searches(app: App, bench: Bench) -> None:
+    """The ledger, as the moderators' page searches it: what is rare, what is long ago, what is not there."""
+    old = NOW - 45 * 86_400.0
+    looked = {
+        "gifts": Wanted(why="gift"), "refills": Wanted(why="refill"), "before": Wanted(until=old),
+        "between": Wanted(since=old, until=old + 86_400.0), "never": Wanted(since=NOW + 1e8),
+        "of one": Wanted(account=77, since=old), "all": Wanted(),
+    }  # fmt: skip
+    for name, wanted in looked.items():
+        for community in (TOWN, None):
+            load, times = Load(), []
+            for _ in range(ROUNDS):
+                begun = time.perf_counter()
+                await app.database.read(review.entries, community, wanted, 100)
+                times.append(1_000 * (time.perf_counter() - begun))
+            where = "here" if community else "everywhere"
+            bench.say(f"ledger search: {name} {where} p99 (ms)", _p99(times), 50.0, load)
 
 
 async def _submits(app: App) -> list[float]:

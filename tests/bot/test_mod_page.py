@@ -506,12 +506,51 @@ async def test_a_small_community_s_ledger_is_found_without_passing_by_all_others
 
     database, wanted = here.town.app.database, (review.Wanted(), review.Wanted(why="give"))
     small = [await database.read(look, each) for each in wanted]
-    assert [plan.startswith("SEARCH ledger USING INTEGER PRIMARY KEY") for _, plan in small] == [True, True]
+    assert [plan.partition(" (")[0] for _, plan in small] == [
+        "SEARCH ledger USING INTEGER PRIMARY KEY", "SEARCH ledger USING INDEX ledger_rare"
+    ]  # fmt: skip
     assert [len(found) for found, _ in small] == [3, 1]
     monkeypatch.setattr(review, "SMALL", -1)
     large = [await database.read(look, each) for each in wanted]
     assert [found for found, _ in large] == [found for found, _ in small]
     assert large[0][1] == "SCAN ledger"
+
+
+async def test_rare_entries_and_old_moments_are_found_without_passing_by_the_rest(here: Office) -> None:
+    """The same entries as by looking at each, page by page, in the order of their moments."""
+    mod, clock = here.town.mod, here.town.clock
+    await mod("quota set everybody 50")
+    for number in range(6):
+        clock[0] = NOON + 86_400.0 * (number if number < 4 else 1)  # it jumps back
+        await here.town.say(ANA, "a fox --n 1")
+        await mod(f"quota give {ANA} {number + 1}")
+
+    def look(tx: Connection, wanted: review.Wanted) -> tuple[list[int], list[int], str]:
+        seen: list[str] = []
+        tx.set_trace_callback(seen.append)
+        paged: list[int] = []
+        while found := review.entries(tx, None, replace(wanted, before=paged[-1] if paged else None), 2):
+            paged += [each.id for each in found]
+        tx.set_trace_callback(None)
+        every = sorted(review.entries(tx, None, review.Wanted(), 99), key=lambda e: (-e.at, -e.id))
+        fit = [
+            each.id for each in every
+            if wanted.why in ("", each.why)
+            and (wanted.since or 0) <= each.at < (wanted.until or 2.0**40)
+        ]  # fmt: skip
+        plans = [tx.execute(f"EXPLAIN QUERY PLAN {sql}").fetchall()[0][-1] for sql in seen if "LIMIT" in sql]
+        return paged, fit, {str(each).partition(" (")[0] for each in plans}.pop()
+
+    day = 86_400.0
+    for wanted, index in (
+        (review.Wanted(why="give"), "ledger_rare"),
+        (review.Wanted(why="give", until=NOON + 2 * day), "ledger_rare"),
+        (review.Wanted(since=NOON + day, until=NOON + 2 * day), "ledger_at"),
+        (review.Wanted(until=NOON + 1), "ledger_at"),
+    ):
+        paged, fit, plan = await here.town.app.database.read(look, wanted)
+        assert paged == fit != []
+        assert plan == f"SEARCH ledger USING INDEX {index}"
 
 
 async def test_without_a_page_there_is_no_link(here: Office) -> None:
