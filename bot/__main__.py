@@ -19,7 +19,7 @@ from typer.core import TyperCommand
 
 from bot import logs
 from bot.config import BadConfig, Config, load, spoken_here
-from bot.texts import has, say
+from bot.texts import has, say, why_not
 from storage.refusal import Refusal
 
 
@@ -54,13 +54,10 @@ def language(settings: Config | None = None) -> str:
 
 
 def sentence(refusal: Refusal, tongue: str) -> str:
-    """A refusal and its next step, and what else is wrong."""
-    key = f"refusal.{refusal.code}"
-    if not has(key):
+    """A refusal and its next step; of a port in use, which one is free."""
+    if not has(f"refusal.{refusal.code}"):
         return say(tongue, "cli.refused", code=refusal.code)
-    keys = [key, *([f"{key}.next"] if has(f"{key}.next") else [])]
-    lines = [say(tongue, each, **refusal.values) for each in keys]
-    lines += [sentence(each, tongue) for each in refusal.also]
+    lines = [why_not(tongue, refusal)]
     if refusal.code == "port_in_use":
         from bot.run import free_port
 

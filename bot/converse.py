@@ -35,7 +35,7 @@ from bot.talk import (
     Tone,
     Unsure,
 )
-from bot.texts import has, say
+from bot.texts import say, why_not
 from storage import accounts, inbox, jobs, outbox
 from storage.database import Connection
 from storage.jobs import Job
@@ -181,7 +181,7 @@ async def _tell(adapter: Adapter, app: App, job: Job) -> None:
 
 
 def _apology(call: Call) -> Reply:
-    text = sentence(call.language, "restarted.text", "restarted.next")
+    text = "\n".join(say(call.language, key) for key in ("restarted.text", "restarted.next"))
     if call.picture is not None:  # a button cannot carry it
         return Reply(text)
     try:
@@ -292,22 +292,14 @@ class _Thread:
 # --- errors as sentences
 
 
-def sentence(language: str, key: str, then: str, **values: object) -> str:
-    """A sentence and, if there is one, its next step on a line of its own."""
-    keys = [key, *([then] if has(then) else [])]
-    return "\n".join(say(language, each, **values) for each in keys)
-
-
 def refused(language: str, refusal: Refusal) -> Reply:
     """A refusal as its person reads it."""
-    keys = ((f"refusal.{each.code}", each.values) for each in (refusal, *refusal.also))
-    texts = (sentence(language, key, f"{key}.next", **values) for key, values in keys)
     matter = refusal.values.get("matter")
     appeal = ((Button(say(language, "button.appeal"), Appeal(matter)),),) if isinstance(matter, int) else ()
-    return Reply("\n".join(dict.fromkeys(texts)), buttons=appeal, tone=Tone.REFUSED, private=True)
+    return Reply(why_not(language, refusal), buttons=appeal, tone=Tone.REFUSED, private=True)
 
 
 def broke(language: str, ref: str) -> Reply:
     """A bug as its person reads it; ``ref`` finds it in the log."""
-    text = sentence(language, "broken.text", "broken.next", ref=ref)
+    text = "\n".join(say(language, key, ref=ref) for key in ("broken.text", "broken.next"))
     return Reply(text, tone=Tone.BROKEN, private=True)

@@ -19,7 +19,7 @@ import msgspec
 from bot.config import BadConfig, Config, load
 from bot.home import Home
 from bot.secret import Secret
-from bot.texts import has, problems, say
+from bot.texts import has, problems, say, why_not
 from inference.request import ModelSpec
 from storage.database import examine as examine_database
 from storage.refusal import Refusal
@@ -202,7 +202,7 @@ class _Doctor:
         if looked.get("ok", True):
             return Line("ok", text)
         refusal = Refusal(str(looked.get("code")), model=spec.name, detail=looked.get("detail", ""))
-        return Line("bad", text, _sentence(self._language, refusal))
+        return Line("bad", text, why_not(self._language, refusal))
 
     def safety(self, config: Config) -> Line:
         """Is there a classifier for finished pictures, and is it one?"""
@@ -214,7 +214,7 @@ class _Doctor:
         refusal = Refusal(
             str(looked.get("code", "model_missing")), model="safety", detail=looked.get("detail", "")
         )
-        return Line("bad", text, _sentence(self._language, refusal))
+        return Line("bad", text, why_not(self._language, refusal))
 
     def database(self, config: Config) -> Line:
         home = Home(config.data_dir)
@@ -223,14 +223,8 @@ class _Doctor:
         try:
             version = examine_database(home.database)
         except Refusal as refusal:
-            return Line("bad", str(home.database), _sentence(self._language, refusal))
+            return Line("bad", str(home.database), why_not(self._language, refusal))
         return Line("ok", self.say("database", path=home.database, sqlite=version))
-
-
-def _sentence(language: str, refusal: Refusal) -> str:
-    key = f"refusal.{refusal.code}"
-    keys = [each for each in (key, f"{key}.next") if has(each)]
-    return "\n".join(say(language, each, **refusal.values) for each in keys) or refusal.code
 
 
 def versions() -> str:

@@ -16,7 +16,7 @@ from typing import IO, Any, Protocol
 
 import msgspec
 
-from bot import commands, logs, options
+from bot import logs, options
 from bot.adapters.control import Control, Fetch, Files, Line, Say, Show
 from bot.commands.imagine import Imagine
 from bot.config import Config
@@ -97,9 +97,9 @@ async def draw(
     picture: Path | None = None, output: Output | None = None, engines: Engines = real_engines,
 ) -> int:  # fmt: skip
     """Draw what ``words`` (a command line) say, from ``picture`` if one is given; the grid goes to ``out``,
-    the pictures beside it."""
+    the pictures beside it. The bot reads them: it knows all that may be wrong."""
     output = output or Output.of_this_process()
-    text = commands.line(options.arguments(words, Imagine))
+    text = f"/imagine {options.spoken(words, Imagine)}"
     writable(out)
     given = readable(picture) if picture else b""
     async with line_to(config, engines) as (line, _):

@@ -355,17 +355,18 @@ def _escape(text: str) -> str:
     return _ESCAPED.sub(lambda match: "\\" + match[0], text)
 
 
-def _value(field: Field, text: str) -> tuple[str, str]:
-    """The value of a flag, and the prose that follows it."""
+def _value(field: Field, text: str, bound: bool) -> tuple[str, str]:
+    """The value of a flag, and the prose that follows it; ``bound`` to it by = or a colon."""
     quoted = _QUOTED.match(text)
-    if quoted is not None and field.type is not bool:
+    if field.type is bool:
+        said, _, after = text.partition(" ") if bound else ("", "", text)
+        return said, after
+    if quoted is not None and (quoted[1] or field.type is str):
         return _unescape(re.sub(r"\\(.)", r"\1", quoted[1], flags=re.DOTALL)), text[quoted.end() :]
     if field.option.rest:
         return plain(_unescape(text)), ""
-    if field.type is bool:
-        return "", text
     first, _, after = text.strip().partition(" ")
-    if not first:
+    if not first or quoted is not None:
         raise Refusal("missing_value", flag=field.flag)
     return first, after
 
@@ -385,7 +386,7 @@ def _collect(text: str, ask: type, wrong: Mistakes) -> tuple[dict[str, str], str
             prose.append(rest)
             continue
         with wrong.noted():
-            value, after = _value(field, rest)
+            value, after = _value(field, rest, match[0][-1] in "=:")
             again = field.option.rest and values.get(field.name) and value
             values[field.name] = f"{values[field.name]}, {value}" if again else value
             prose.append(after)
@@ -485,8 +486,12 @@ def _spelled(field: Field, value: object) -> str:
     if field.option.words:
         return text
     if field.type is str and _ambiguous(text, field):
-        text = '"' + re.sub(r'(["“”\\])', r"\\\1", text) + '"'
+        text = _quoted(text)
     return f"--{field.flag} {text}".rstrip()
+
+
+def _quoted(text: str) -> str:
+    return '"' + re.sub(r'(["“”\\])', r"\\\1", text) + '"'
 
 
 def _ambiguous(text: str, field: Field) -> bool:
@@ -502,30 +507,35 @@ def arguments(argv: Sequence[str], ask: type) -> Any:
 
     A quoted prompt may have its flags inside: ``"a fox --steps 5"``.
     """
-    values: dict[str, str] = {}
-    prose: list[str] = []
-    wrong = Mistakes()
+    return read(spoken(argv, ask), ask)
+
+
+def spoken(argv: Sequence[str], ask: type) -> str:
+    """A shell's words as the chat text that says the same, right or wrong: nothing in it is judged yet."""
+    parts: list[str] = []
     words = iter(plain(word) for word in argv)
     for word in words:
         match = _FLAG.match(word)
-        with wrong.noted():
-            if " " in word and not (match and match[0][-1] in "=:"):
-                inside, outside = _collect(word, ask, wrong)
-                values |= inside
-                prose.append(outside)
-            elif match is None or not _is_flag(match, "", ask):
-                prose.append(_unescape(word))
-            else:
-                field = flags_of(ask).get(_folded(match[2]))
-                if field is None:
-                    raise unknown_flag(match[2], ask)
-                values[field.name] = word[match.end() :] or ("" if field.type is bool else next(words, ""))
-                if not values[field.name] and field.type is not bool and not field.option.rest:
-                    del values[field.name]
-                    raise Refusal("missing_value", flag=field.flag)
-    with wrong.noted():
-        values |= _words(plain(" ".join(prose)), ask, values)
-    return build(ask, values, wrong)
+        field = flags_of(ask).get(_folded(match[2])) if match and _is_flag(match, "", ask) else None
+        if match is None or (" " in word and match[0][-1] not in "=:"):
+            parts.append(_ended(word, ask))
+        elif field is None or field.type is bool:
+            parts.append(word)
+        else:
+            value = word[match.end() :] or next(words, None)
+            parts.append(f"--{field.flag}" if value is None else f"--{field.flag} {_quoted(_escape(value))}")
+    return " ".join(parts)
+
+
+def _ended(word: str, ask: type) -> str:
+    """Chat text in one word of a shell: a flag that takes all that follows takes nothing beyond it."""
+    found = _flags(word, ask)
+    parts = [word[: found[0][0].start()] if found else word]
+    for match, end in found:
+        field, text = flags_of(ask).get(_folded(match[2])), word[match.end() : end]
+        open_ended = field is not None and field.option.rest and text.strip() and not _QUOTED.match(text)
+        parts.append(f"{match[0]} {_quoted(text.strip())} " if open_ended else match[0] + text)
+    return "".join(parts)
 
 
 def form(values: Mapping[str, object], ask: type) -> Any:
@@ -612,7 +622,7 @@ def unsqueeze(parts: Sequence[str], ask: type) -> Any:
 
 __all__ = [
     "CHOICES", "LONGEST_LINE", "LONGEST_PACK", "Field", "Option", "Ratio", "Size", "Spot", "arguments",
-    "build",
-    "fields_of", "flags_of", "form", "line", "nearest", "parse", "plain", "read", "schema", "shown",
-    "squeeze", "unknown_command", "unknown_flag", "unsqueeze", "usage", "without_controls", "words_of",
+    "build", "fields_of", "flags_of", "form", "line", "nearest", "parse", "plain", "read", "schema", "shown",
+    "spoken", "squeeze", "unknown_command", "unknown_flag", "unsqueeze", "usage", "without_controls",
+    "words_of",
 ]  # fmt: skip

@@ -24,6 +24,7 @@ from babel.numbers import format_decimal
 from bot.config import BadConfig, Problem
 from inference.request import UNITS
 from storage.calendar import Moment, local
+from storage.refusal import Refusal
 
 LANGUAGES: tuple[str, ...] = ("en", "es")
 """Languages a person may choose; the first is spoken when theirs is not among them."""
@@ -52,6 +53,19 @@ def say(language: str, key: str, **values: object) -> str:
 def has(key: str) -> bool:
     """Is there such a sentence?"""
     return key in table(LANGUAGES[0])
+
+
+def why_not(language: str, refusal: Refusal) -> str:
+    """A refusal as its person reads it: all that is wrong, a paragraph each, with its next step on a line of
+    its own. KeyError: there is no sentence for one (a bug)."""
+    paragraphs = (_paragraph(language, each) for each in (refusal, *refusal.also))
+    return "\n\n".join(dict.fromkeys(paragraphs))
+
+
+def _paragraph(language: str, refusal: Refusal) -> str:
+    key = f"refusal.{refusal.code}"
+    keys = (key, f"{key}.next") if has(f"{key}.next") else (key,)
+    return "\n".join(say(language, each, **refusal.values) for each in keys)
 
 
 def problems(language: str, bad: BadConfig) -> tuple[str, ...]:

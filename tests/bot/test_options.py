@@ -171,6 +171,33 @@ def test_flags_inside_a_quoted_prompt_are_flags() -> None:
     said = options.arguments(["a fox --steps 5 --no red, blue", "in snow", "--model", "a --b"], Paint)
     assert said == Paint("a fox in snow", steps=5, negative="red, blue", model="a --b")
     assert options.arguments(["a \\--steps stair"], Paint).prompt == "a --steps stair"
+    twice = options.arguments(["a fox --no red", 'in snow --no "blue"', "--no", "a --b"], Paint)
+    assert (twice.prompt, twice.negative) == ("a fox in snow", "red, blue, a --b")
+
+
+@pytest.mark.parametrize(
+    ("words", "private"),
+    [
+        (["a", "--private"], True), (["--private", "a"], True), (["a", "--private=no"], False),
+        (["--private:yes", "a"], True), (["a --private=no"], False), (["a —private= "], True),
+    ],
+)  # fmt: skip
+def test_a_switch_takes_a_value_only_where_it_is_bound_to_it(words: list[str], private: bool) -> None:
+    assert options.arguments(words, Paint) == Paint("a", private=private)
+
+
+@given(
+    st.lists(
+        st.sampled_from(["a fox", "it's", "--x", "—", "\\", '"', "”a", "\\--no b", "-", "=", " "]), max_size=4
+    ),
+    st.sampled_from([["--steps", "5"], ["--steps=5"], ["—steps", "5"]]),
+)
+def test_a_value_stays_as_the_shell_gave_it(words: list[str], steps: list[str]) -> None:
+    """Whatever stands in it, and whatever stands before it."""
+    value = " ".join(words)
+    said = options.arguments(["before", "--model", value, *steps, "after", "--no", value], Paint)
+    assert (said.prompt, said.steps) == ("before after", 5)
+    assert (said.model or "", said.negative) == (options.plain(value), options.plain(value))
 
 
 def test_every_mistake_is_named_at_once() -> None:

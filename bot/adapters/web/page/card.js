@@ -109,10 +109,12 @@ function text(reply, signed) {
   if (!reply) return [h("p.dots", { "aria-label": say("card.sent") }, h("i"), h("i"), h("i"))];
   if (!reply.text || busy(reply)) return []; // while it is drawn the words stand under the bar
   const link = reply.link ? [h("p", {}, h("a.link", { href: reply.link, target: "_blank", rel: "noopener", text: reply.link }))] : [];
-  return [...reply.text.split("\n").filter(Boolean).map((line, at) => {
+  const lines = reply.text.split("\n");
+  return [...lines.map((line, at) => {
+    if (!line) return null;
     if (line.startsWith("/imagine ")) return h("div.line", {}, h("code", { text: line, dir: "auto" }), copyButton(line));
-    return h(signed && at === 0 ? "p.first" : "p", { text: line, dir: "auto" });
-  }), ...link];
+    return h(signed && !lines[at - 1] ? "p.first" : "p", { text: line, dir: "auto" }); // what is wrong, before what to do
+  }).filter(Boolean), ...link];
 }
 
 // -- progress --------------------------------------------------------------------------------------------
