@@ -105,8 +105,11 @@ def quick() -> Iterator[None]:
         mock.patch("bot.adapters.discord.client.SILENCE", SILENCE),
         mock.patch("discord.http.asyncio", sooner),
         mock.patch("discord.shard.asyncio", sooner),
+        mock.patch(
+            "discord.client.asyncio", sooner
+        ),  # five seconds before a second IDENTIFY: longer than SILENCE
         mock.patch.object(HTTPClient, "ws_connect", _connect),
-        mock.patch("discord.backoff.ExponentialBackoff.delay", return_value=0.1),
+        mock.patch("bot.adapters.discord.client.Pauses.delay", return_value=0.1),
     ):
         yield
 

@@ -128,15 +128,8 @@ async def _both(telegram: str, discord: str, folder: Path) -> AsyncIterator[App]
         yield alive.app
 
 
-def _cells() -> list[Any]:
-    """Every cell; of one it is known that the gateway's library may pause for longer than we wait."""
-    late = pytest.mark.xfail(reason="nobody may be heard for a minute", strict=False)
-    unheard = ("discord", line.GATEWAY, Fault.GARBAGE)
-    return [pytest.param(*cell, marks=late) if cell == unheard else cell for cell in line.CELLS]
-
-
 @pytest.mark.slow
-@pytest.mark.parametrize(("side", "only", "fault"), _cells(), ids=str)
+@pytest.mark.parametrize(("side", "only", "fault"), line.CELLS, ids=str)
 async def test_each_fault_alone_heals(side: str, only: str, fault: Fault) -> None:
     for seed in range(3, 9):
         played = await line.played(seed, side, rates={fault: 0.6}, restarts=0, only=only)

@@ -9,11 +9,12 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from itertools import chain, repeat
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import aiohttp
 import discord
 import yarl
+from discord.backoff import ExponentialBackoff
 from discord.gateway import DiscordWebSocket, ReconnectWebSocket, WebSocketClosure
 from discord.http import Route
 
@@ -27,6 +28,9 @@ log = logging.getLogger(__name__)
 OFFICIAL = "https://discord.com/api/v10"
 AGAIN = (2.0, 5.0, 15.0, 60.0)
 """Seconds until another try to sign in."""
+LONGEST = 30.0
+"""Seconds at most until a broken connection to the gateway is made again: the library's pauses grow to 17
+minutes, and a line that healed would be left deaf for them."""
 SILENCE = 60.0
 """Seconds without a word from the gateway, not even a heartbeat, after which it is connected to anew."""
 LONGEST_429 = 30.0
@@ -44,6 +48,14 @@ NOT_YOU = 4004
 Heard: TypeAlias = Callable[[discord.Interaction[Any]], Awaitable[None]]
 Connect: TypeAlias = Callable[["Client", Callable[[str], None]], Awaitable[None]]
 """Keeps a client connected until it is closed; says ``discord.token`` or ``discord.away`` once."""
+
+
+class Pauses(ExponentialBackoff[Literal[False]]):
+    """Before each new try of a shard's connection: at random, up to 2 s, 4 s, 8 s … ``LONGEST``."""
+
+    def delay(self) -> float:
+        """Seconds, the next one."""
+        return min(LONGEST, super().delay())
 
 
 class Client(discord.AutoShardedClient):
@@ -69,6 +81,8 @@ class Client(discord.AutoShardedClient):
         self.heard: Heard = _nobody
         self.entered = asyncio.Event()
         """Signed in: requests can be made."""
+        self._launched: set[int] = set()
+        """Shards of this life whose first connection was tried."""
         self._commands = commands
         self._memo = memo
         self._rest = Rest(self)
@@ -85,6 +99,16 @@ class Client(discord.AutoShardedClient):
             DiscordWebSocket.DEFAULT_GATEWAY = yarl.URL(address)
         self.entered.set()
         await self.declare()
+
+    async def launch_shard(self, gateway: yarl.URL, shard_id: int, *, initial: bool = False) -> None:
+        """Connect it first, once a life. The library would try without end, each time inside the time before
+        and with all their traces in the log: ``connect`` begins anew instead. Raises GatewayNotFound.
+        """
+        if shard_id in self._launched:
+            raise discord.GatewayNotFound
+        self._launched.add(shard_id)
+        await super().launch_shard(gateway, shard_id, initial=initial)
+        self.shards[shard_id]._parent._backoff = Pauses()
 
     async def declare(self) -> None:
         """Declare the commands if they are not as they were declared last."""
@@ -108,9 +132,13 @@ class Client(discord.AutoShardedClient):
         """A bug of ours: one line, without what people said."""
         log.exception("broke", extra={"action": "broke", "event": event_method})
 
-    def anew(self) -> None:
+    async def anew(self) -> None:
         """As if it had never been started: also how many shards there are is asked again, and where."""
         self.clear()
+        # The library makes its queue of events once, and every end leaves the word in it that ends the next
+        # life too: it would look well until the gateway's first pause, after which nobody resumes.
+        await self._async_setup_hook()
+        self._launched.clear()
         self.entered.clear()
         self.shard_count = self._shards  # type: ignore[assignment]  # None: Discord says how many
         # Closed with its session; the library would go on with it.
@@ -163,7 +191,9 @@ async def connect(client: Client, say: Callable[[str], None]) -> None:
         except NONSENSE as error:
             log.warning("nonsense", exc_info=error, extra={"action": "away", "error": type(error).__name__})
         else:
-            return
+            if client.is_closed():
+                return
+            log.warning("ended by itself", extra={"action": "away"})
         await _afresh(client)
         await asyncio.sleep(pause)
 
@@ -172,4 +202,4 @@ async def _afresh(client: Client) -> None:
     """The same client, as if it had never been started."""
     client.entered.clear()
     await client.leave()
-    client.anew()
+    await client.anew()

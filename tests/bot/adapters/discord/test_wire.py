@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from discord.backoff import ExponentialBackoff
 from discord.gateway import ReconnectWebSocket, WebSocketClosure
+from discord.utils import MISSING
 
 from bot import converse, outbox
 from bot.adapters.discord import client
@@ -139,20 +141,84 @@ async def test_a_discord_that_cannot_be_reached_is_one_line_and_is_tried_again(
         await until(lambda: asked.message)
 
 
+async def _keeps_its_queue(self: client.Client) -> None:
+    """Known to be bad: the library's queue of events, with the word that ended its life before."""
+    self.clear()
+    self.entered.clear()
+    self._launched.clear()
+    self.http.connector = MISSING
+
+
+@pytest.mark.parametrize("control", [False, True], ids=["anew", "control"])
+async def test_who_signed_in_at_the_second_try_outlives_the_gateway_s_pauses(
+    control: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client, "AGAIN", (0.05, 0.1))
+    if control:
+        monkeypatch.setattr(client.Client, "anew", _keeps_its_queue)
+    down = True
+
+    def fault(method: str, path: str) -> None:
+        if down:
+            raise Drop(done=False)
+
+    async with wire(fault=fault) as server, bot(server, tmp_path, []) as _:
+        await until(lambda: len(server.asked) > 2)
+        down = False
+        await until(lambda: server.sessions)
+        if control:
+            await until(lambda: server.sessions.count("identify") > 1)  # though nothing ended it
+            return
+        await server.hang_up()
+        await until(lambda: server.sessions == ["identify", "resume"])
+        await server.hang_up()
+        await until(lambda: server.sessions == ["identify", "resume", "resume"])
+        asked = await server.slash("quota")
+        await until(lambda: asked.message)
+
+
+async def test_a_gateway_that_comes_back_is_not_left_alone_for_long(tmp_path: Path) -> None:
+    """However often it was tried in vain. The library's own pauses grow to 17 minutes."""
+    async with wire() as server, bot(server, tmp_path, []) as (_, adapter):
+        await until(adapter.client.is_ready)
+        pauses = adapter.client.shards[0]._parent._backoff
+        own = ExponentialBackoff()
+        assert max(pauses.delay() for _ in range(100)) <= client.LONGEST
+        assert max(own.delay() for _ in range(100)) > client.LONGEST, "the control"
+
+
+async def test_a_gateway_that_is_not_there_at_first_is_found_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its address is asked anew, and the tries do not pile up one inside the other."""
+    monkeypatch.setattr(client, "AGAIN", (0.05,))
+    said: list[str] = []
+    async with wire() as server:
+        server.front = "http://127.0.0.1:1"
+        async with bot(server, tmp_path, said) as (_, adapter):
+            await until(lambda: said)
+            server.front = ""
+            await until(adapter.client.is_ready)
+            asked = await server.slash("quota")
+            await until(lambda: asked.message)
+
+
 @pytest.mark.parametrize(
-    "broken", [ReconnectWebSocket(0), WebSocketClosure(), ValueError("no JSON"), OSError()], ids=repr
+    "broken", [ReconnectWebSocket(0), WebSocketClosure(), ValueError("no JSON"), OSError(), None], ids=repr
 )
 async def test_whatever_ends_a_connection_it_is_made_again(
-    broken: Exception, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    broken: Exception | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A gateway that is silent while it is connected to anew ends the library's own attempts."""
     monkeypatch.setattr(client, "AGAIN", (0.0,))
-    ends = [broken, broken, None]
+    ends = [broken, broken, "closed"]
 
     async def start(self: Any, token: str) -> None:
         await self._async_setup_hook()  # as the real one begins
-        if error := ends.pop(0):
-            raise error
+        if isinstance(end := ends.pop(0), Exception):
+            raise end
+        if end:
+            await self.close()
 
     monkeypatch.setattr(client.Client, "start", start)
     await client.connect(client.Client(Secret(TOKEN), [], tmp_path / "memo"), lambda key: None)
