@@ -212,6 +212,16 @@ def test_the_bot_is_small_starts_fast_and_never_imports_torch(desk: Desk) -> Non
         assert spent.user + spent.system < 3, "whatever else the machine does; the figure is in tests/bench"
 
 
+def test_all_that_is_wrong_with_one_ask_is_said_at_once(desk: Desk) -> None:
+    """What cannot be read and what is not there, a paragraph each; nothing is drawn, nothing stays behind."""
+    done = desk.do("imagine", "a fox --ar 1:0", "--stpes", "3", "--model", "biultin", LANG="es_ES.UTF-8")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert len(done.stderr.strip().split("\n\n")) == 3
+    assert all(hint in done.stderr for hint in ("--steps", "--ar 3:2", "¿Querías decir builtin?"))
+    assert not list(desk.folder.glob("*.png"))
+    assert living(desk.data / "engine.lock") is None
+
+
 @pytest.mark.parametrize(
     ("words", "code", "hint"),
     [
@@ -226,16 +236,6 @@ def test_the_bot_is_small_starts_fast_and_never_imports_torch(desk: Desk) -> Non
         (("nonsense",), 2, ""),
     ],
 )
-def test_all_that_is_wrong_with_one_ask_is_said_at_once(desk: Desk) -> None:
-    """What cannot be read and what is not there, a paragraph each; nothing is drawn, nothing stays behind."""
-    done = desk.do("imagine", "a fox --ar 1:0", "--stpes", "3", "--model", "biultin", LANG="es_ES.UTF-8")
-    assert (done.returncode, done.stdout) == (1, "")
-    assert len(done.stderr.strip().split("\n\n")) == 3
-    assert all(hint in done.stderr for hint in ("--steps", "--ar 3:2", "¿Querías decir builtin?"))
-    assert not list(desk.folder.glob("*.png"))
-    assert living(desk.data / "engine.lock") is None
-
-
 def test_what_is_asked_wrongly_gets_a_sentence(
     desk: Desk, words: tuple[str, ...], code: int, hint: str
 ) -> None:
