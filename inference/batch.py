@@ -21,6 +21,13 @@ MEMORY = 0.1
 """Weight of a new measurement in the average."""
 WARM = 2
 """Calls of one shape that are not believed: the first ones allocate and compile."""
+DOUBT = 1.2
+"""A size whose average is so many times the best it ever had may have been measured while something else used
+the machine: it is tried again ..."""
+AGAIN = 32
+"""... once this many calls have passed without it."""
+RISING = 1.1
+"""By how much the best is given up at each new try: a machine that became slower for good is believed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,28 +47,48 @@ def padded(rows: int) -> int:
     return next(size for size in ROW_BUCKETS if size >= rows)
 
 
+@dataclass(slots=True)
+class _Seen:
+    """What was seen of one size of one bucket: how often, the least that its average ever was, and when (in
+    calls of the bucket) it was measured last."""
+
+    calls: int = 0
+    best: float = 0.0
+    last: int = 0
+
+
 class Costs:
     """Measured seconds T(rows) of a step, for each bucket, and the number of rows that is worth using."""
 
     def __init__(self) -> None:
         self._seconds: dict[Hashable, dict[int, float]] = {}
-        self._calls: dict[tuple[Hashable, int], int] = {}
+        self._seen: dict[tuple[Hashable, int], _Seen] = {}
+        self._calls: dict[Hashable, int] = {}
         self._limit: dict[Hashable, int] = {}
 
     def measured(self, bucket: Hashable, rows: int, seconds: float) -> None:
-        """A step with ``rows`` (padded) rows took ``seconds``."""
-        key = bucket, rows
-        calls = self._calls[key] = self._calls.get(key, 0) + 1
-        if calls <= WARM:
+        """A step with ``rows`` (padded) rows took ``seconds``.
+
+        The longer a size was not measured, the less its average counts.
+        """
+        now = self._calls[bucket] = self._calls.get(bucket, 0) + 1
+        seen = self._seen.setdefault((bucket, rows), _Seen())
+        seen.calls += 1
+        if seen.calls <= WARM:
             return
         known = self._seconds.setdefault(bucket, {})
-        before = known.get(rows, seconds)
-        known[rows] = before + MEMORY * (seconds - before)
+        before, since = known.get(rows, seconds), now - seen.last
+        weight = MEMORY if since < AGAIN else 1.0 - (1.0 - MEMORY) ** since
+        known[rows] = before + weight * (seconds - before)
+        rising = RISING if since >= AGAIN else 1.0
+        seen.best, seen.last = min(known[rows], (seen.best or before) * rising), now
 
     def believe(self, bucket: Hashable, table: Mapping[int, float]) -> None:
         """``table`` (rows → seconds) was measured in a former life; what was measured since stays."""
         if table:
             self._seconds[bucket] = dict(table) | self._seconds.get(bucket, {})
+            for rows in table:
+                self._seen.setdefault((bucket, rows), _Seen(WARM, self._seconds[bucket][rows]))
 
     def known(self, bucket: Hashable) -> dict[int, float]:
         """Every T(rows) of ``bucket`` that is known."""
@@ -114,7 +141,15 @@ class Costs:
         known = self._seconds.get(bucket, {})
         gain = {size: min(size, wanted) / known[size] for size in sizes if size in known}
         best = max(gain.values(), default=0.0)
-        return next((size for size in sizes if size in gain and gain[size] >= WORTH * best), sizes[0])
+        worth = (size for size in sizes if size in gain and gain[size] >= WORTH * best)
+        return next((size for size in gain if self._doubtful(bucket, size)), next(worth, sizes[0]))
+
+    def _doubtful(self, bucket: Hashable, rows: int) -> bool:
+        """Whether T(rows) is far from its best and old: a hiccup must not cost throughput for good."""
+        seen = self._seen.get((bucket, rows))
+        if seen is None or self._calls.get(bucket, 0) - seen.last < AGAIN:
+            return False
+        return self._seconds[bucket][rows] > DOUBT * seen.best > 0.0
 
 
 Name = TypeVar("Name", bound=Hashable)

@@ -42,6 +42,9 @@ SHOW_SHARE = 0.1
 """Previews may cost this share of the device's time."""
 FRESH = 0.05
 """Weight of a new measurement in what a machine's speed is said to be."""
+ADMITTING = 0.005
+"""Seconds of letting people in after which the next step goes first: encoding somebody's words holds up the
+others no longer, and those whose words are known come in together."""
 
 
 class Engine:
@@ -157,8 +160,7 @@ class Engine:
         with torch.inference_mode():
             while not self._stopping:
                 self._drain()
-                if self._arriving:  # one a round: encoding its words holds the others up no longer
-                    self._admit(*self._arriving.popleft())
+                self._welcome()
                 runs = self._schedule.pick(self._candidates())
                 if runs:
                     self._step(runs)
@@ -264,6 +266,14 @@ class Engine:
     def _refuse(self, work: Work, code: str, detail: str) -> None:
         for index in range(work.draw.request.count):
             self._finish.failed(work, index, code, detail)
+
+    def _welcome(self) -> None:
+        """Let in who has arrived: one, and more while that takes hardly any time."""
+        until = time.monotonic() + ADMITTING
+        while self._arriving:
+            self._admit(*self._arriving.popleft())
+            if time.monotonic() > until:
+                return
 
     def _admit(self, work: Work, plan: Plan) -> None:
         """``plan`` is ready: encode its words and its source, and let its runs in."""

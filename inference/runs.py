@@ -46,8 +46,9 @@ class Run:
     """Latent (c, h, w) float32 to start from, or None: from noise."""
     cursor: int = 0
     slot: int = -1
-    """Where its latents lie; -1 before it began."""
-    generator: torch.Generator = field(default_factory=torch.Generator)
+    """First cell of what it holds in the arena; -1 before it began."""
+    generator: torch.Generator | None = None
+    """What its noise comes from; None when its sampler draws none after the first latent."""
     order: int = field(default_factory=lambda: next(_arrival))
 
     @property

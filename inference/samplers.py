@@ -64,12 +64,26 @@ class Table:
     """(n, 10) for the arena: coefficients, scale, t."""
     uses: tuple[int, ...] = field(init=False, repr=False)
     """(n,) which columns are not zero, as bits."""
+    latents: int = field(init=False)
+    """How many latents some step looks at, the newest included."""
+    outputs: int = field(init=False)
+    """How many model outputs of former steps some step looks at."""
+
+    @property
+    def cells(self) -> int:
+        """Tensors of a latent's size that a run holds between two steps."""
+        return self.latents + self.outputs
 
     def __post_init__(self) -> None:
         together = np.concatenate([self.coefficients, self.scale[:, None], self.t[:, None]], axis=1)
         bits = (self.coefficients != 0.0) @ (1 << np.arange(self.coefficients.shape[1]))
         object.__setattr__(self, "packed", together.astype(np.float32))
         object.__setattr__(self, "uses", tuple(int(each) for each in bits))
+        ever = np.flatnonzero((self.coefficients != 0.0).any(axis=0))
+        back = [int(column) for column in ever if column < LATENTS]
+        said = [int(column) - LATENTS for column in ever if LATENTS <= column < NOISE]
+        object.__setattr__(self, "latents", 1 + max(back, default=0))
+        object.__setattr__(self, "outputs", max(said, default=0))
 
     def __len__(self) -> int:
         return len(self.t)

@@ -96,6 +96,56 @@ def test_the_first_calls_of_a_shape_are_not_believed() -> None:
     assert costs.seconds("b", 4) == 1.0
 
 
+def _used(costs: Costs, factor: float, calls: int) -> list[int]:
+    """``calls`` steps for sixteen rows at a machine ``factor`` times as slow as usual; the sizes used."""
+    used = []
+    for _ in range(calls):
+        used.append(costs.cap("b", 16))
+        costs.measured("b", used[-1], factor * (0.1 + 0.01 * used[-1]))
+    return used
+
+
+def test_a_hiccup_of_the_machine_does_not_lower_the_rows_for_good() -> None:
+    """One call took ten seconds because something else had the machine: sixteen rows look bad, and are tried
+    again."""
+    costs = _learned(lambda rows: 0.1 + 0.01 * rows)
+    assert _used(costs, 1.0, 5) == [16] * 5
+    costs.measured("b", 16, 10.0)
+    assert _used(costs, 1.0, 5) == [8] * 5
+    assert _used(costs, 1.0, 150)[-100:] == [16] * 100
+    assert costs.seconds("b", 16) == pytest.approx(0.26, rel=0.05)
+
+
+def test_control_without_a_second_look_the_rows_stay_low(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Costs, "_doubtful", lambda *_: False)
+    costs = _learned(lambda rows: 0.1 + 0.01 * rows)
+    costs.measured("b", 16, 10.0)
+    assert _used(costs, 1.0, 200) == [8] * 200
+
+
+@pytest.mark.parametrize("factor", [2.0, 5.0])
+def test_after_a_busy_time_all_is_as_before(factor: float) -> None:
+    costs = _learned(lambda rows: 0.1 + 0.01 * rows)
+    _used(costs, factor, 40)
+    assert _used(costs, 1.0, 300)[-200:] == [16] * 200
+
+
+def test_a_machine_that_became_slower_is_believed_after_some_tries() -> None:
+    costs = _learned(lambda rows: 0.1 + 0.01 * rows)
+    _used(costs, 3.0, 2_000)
+    assert _used(costs, 3.0, 300) == [16] * 300
+
+
+def test_a_size_that_was_always_slow_is_not_tried_again() -> None:
+    """A saturated device: nobody waits for a second look."""
+    costs = _learned(lambda rows: 0.1 * rows)
+    used = []
+    for _ in range(500):
+        used.append(costs.cap("b", 16))
+        costs.measured("b", used[-1], 0.1 * used[-1])
+    assert used == [1] * 500
+
+
 def test_out_of_memory_halves_the_cap() -> None:
     costs = _learned(lambda rows: 1.0)
     assert costs.too_big("b", 16) == 8

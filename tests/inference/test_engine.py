@@ -8,6 +8,7 @@ import random
 import time
 from collections.abc import Hashable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -15,10 +16,12 @@ import pytest
 import torch
 from PIL import Image
 
-from inference import batch, pictures, samplers, wire
-from inference.arena import Arena
+from inference import batch, engine, pictures, samplers, wire
+from inference.admit import Plan
+from inference.arena import SHARED, Arena
 from inference.models import BadModel, Denoiser, load
 from inference.request import MAX_SEED, SAMPLERS, ModelSpec, Request
+from inference.runs import Run, Work
 from tests.inference import tiny
 from tests.inference.engines import Harness, Spy, running
 
@@ -279,6 +282,31 @@ def test_a_newcomer_joins_at_the_next_step(harness: Harness, spy: Spy) -> None:
     assert not any(isinstance(m, wire.Drawn) and m.job == first for m in harness.seen)
     harness.engine.cancel(first, 1)
     harness.wait(first)
+
+
+@pytest.mark.parametrize(("known", "inside"), [(True, 8), (False, 1)])
+def test_whose_words_are_known_come_in_together_and_others_one_a_step(
+    model: Denoiser, monkeypatch: pytest.MonkeyPatch, known: bool, inside: int
+) -> None:
+    """Rows do not stay empty while eight wait; encoding the words of eight holds up nobody's step."""
+    spy, now = Spy(model), [0.0]
+
+    def encode(prompts: tuple[str, ...], chunks: int = 1) -> tuple[torch.Tensor, ...]:
+        now[0] += 0.0 if known else 0.02
+        return model.encode(prompts, chunks)
+
+    monkeypatch.setattr(spy, "encode", encode, raising=False)
+    monkeypatch.setattr(engine, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    made = Harness([ModelSpec(name="tiny")], lambda spec: spy).engine
+    made._models["tiny"] = spy
+    plan = Plan(samplers.compile("euler", 6, spy.scheduler_config, spy.prediction))
+    works = [Work(wire.Draw(job=job, attempt=1, request=ask(seed=job))) for job in range(8)]
+    made._arriving.extend((work, plan) for work in works)
+    with torch.inference_mode():
+        made._welcome()
+    assert sum(bool(work.runs) for work in works) == inside
+    for helper in (made._loader, made._admission, made._finish):
+        helper.close()
 
 
 def test_a_cancelled_draw_leaves_within_one_step(harness: Harness, spy: Spy) -> None:
@@ -642,10 +670,10 @@ def test_no_room_for_a_new_latent_fails_who_wanted_it(
         harness.hear()
     noise = Arena._noise
 
-    def full(arena: Arena, run: Any) -> torch.Tensor:
-        if run.seed == 5:
+    def full(arena: Arena, generator: torch.Generator) -> torch.Tensor:
+        if generator.initial_seed() == 5:
             raise RuntimeError(MEMORY)
-        return noise(arena, run)
+        return noise(arena, generator)
 
     monkeypatch.setattr(Arena, "_noise", full)
     one, other = harness.wait(first, harness.draw(ask(seed=5, steps=3)), timeout=10)
@@ -654,7 +682,7 @@ def test_no_room_for_a_new_latent_fails_who_wanted_it(
     assert other.code == "out_of_memory"
     harness.engine.stop()
     (arena,) = harness.engine._arenas.values()
-    assert len(arena._free) * 8 == len(arena.cells)
+    assert SHARED + arena.free == len(arena.cells)
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
@@ -691,10 +719,36 @@ def test_slots_are_clean_and_memory_stays(harness: Harness) -> None:
         harness.wait(*jobs)
     harness.engine.stop()
     (arena,) = harness.engine._arenas.values()
-    assert len(arena._free) * 8 == len(arena.cells)
-    assert not arena.cells.any()
+    assert SHARED + arena.free == len(arena.cells)
+    assert not arena.cells[SHARED:].any()
     assert not harness.engine._works
     assert harness.engine._schedule.share.service("") == 0.0
+
+
+@pytest.mark.parametrize("name", SAMPLERS)
+def test_a_parked_picture_holds_what_its_sampler_looks_at_again_and_no_more(
+    model: Denoiser, name: str
+) -> None:
+    """At most six latents, and a generator only while noise is still drawn."""
+    table = samplers.compile(name, 20, model.scheduler_config, model.prediction)
+    columns = (table.coefficients != 0.0).any(axis=0)
+    assert table.latents == 1 + max(back for back in range(3) if columns[back] or not back)
+    assert table.outputs == max([back for back in range(4) if columns[3 + back]], default=0)
+    assert table.cells <= 6
+    arena = Arena((tiny.CHANNELS, 8, 8), torch.device("cpu"))
+    work = Work(wire.Draw(job=1, attempt=1, request=ask(sampler=name)))
+    cond = model.encode(("a fox",))[0]
+    run = Run(
+        work=work, index=0, seed=1, bucket=batch.Bucket("tiny", 8, 8, len(cond)), model=model, table=table,
+        cond=cond, uncond=cond, plan=Plan(table),
+    )  # fmt: skip
+    arena.begin(run)
+    with torch.inference_mode():
+        arena.step(model, [run], 1)
+    assert (run.generator is None) == (not table.draws.any())
+    assert len(arena.cells) - arena.free == SHARED + table.cells
+    arena.end(run)
+    assert len(arena.cells) - arena.free == SHARED
 
 
 def test_a_weight_on_the_wire_is_a_share_of_the_steps(
