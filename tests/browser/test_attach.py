@@ -73,8 +73,10 @@ async def test_a_picture_can_be_pasted_and_dropped(here: Desk) -> None:
 
 
 async def test_too_large_a_picture_is_refused_before_it_travels(here: Desk) -> None:
-    payload = FilePayload(name="big.png", mimeType="image/png", buffer=bytes(21 * 2**20))
-    await here.page.set_input_files("input[type=file]", payload)
+    big = here.folder / "big.png"
+    with big.open("wb") as file:
+        file.truncate(21 * 2**20)
+    await here.page.set_input_files("input[type=file]", big)  # a file of the disk: its bytes stay there
     await expect(here.toast).to_contain_text("20 MiB")
     assert not here.house.uploads
 
