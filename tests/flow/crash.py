@@ -59,9 +59,9 @@ async def crash(point: Point, *arguments: str) -> Crash:
             await house.start()
         wrongs = []
         try:
-            await house.quiet(30)
+            await house.quiet(120)
         except TimeoutError:
-            wrongs.append("not quiet after 30 s")
+            wrongs.append("not quiet after 120 s")
         ((jobs,),) = house.look("SELECT count(*) FROM job")
         if jobs != 1:
             wrongs.append(f"{jobs} jobs of one ask")

@@ -66,6 +66,12 @@ class Whole:
                 await asyncio.sleep(0.01)
         return pid
 
+    async def until_drawing(self) -> None:
+        """An engine has a job."""
+        async with asyncio.timeout(60):
+            while self.look("SELECT count(*) FROM job WHERE status = 'running'") == [(0,)]:
+                await asyncio.sleep(0.01)
+
     def kill_engine(self, number: int = signal.SIGKILL) -> None:
         pid = self.engine()
         if pid:

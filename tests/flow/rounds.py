@@ -20,7 +20,7 @@ class Outcome:
 
 
 async def rounds(
-    seed: int, count: int, *arguments: str, restless: float = 0.6, patience: float = 40.0
+    seed: int, count: int, *arguments: str, restless: float = 0.6, patience: float = 120.0
 ) -> Outcome:
     """``count`` rounds in one data folder; a kill comes up to ``restless`` seconds after the asks."""
     dice = random.Random(seed)

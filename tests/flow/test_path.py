@@ -29,9 +29,9 @@ async def test_imagine_again_vary_upscale_gallery() -> None:
 async def test_sigterm_ends_in_time_and_silently_and_the_busy_engine_draws_on() -> None:
     async with whole() as house:
         await house.start()
-        slow = house.chat.say("fox [[slow 3]]")
+        slow = house.chat.say("fox [[slow 5]]")
         await house.chat.until(lambda: house.chat.in_chat(f"c{slow}"))
-        await asyncio.sleep(0.3)
+        await house.until_drawing()
         engine = house.engine()
         code, seconds, said = await house.stop_bot()
         assert (code, said) == (0, "")
@@ -73,7 +73,7 @@ async def test_a_killed_engine_is_replaced_and_nobody_waits_forever() -> None:
         await house.start()
         asks = [house.chat.say(f"fox {n} [[slow 0.4]]") for n in range(4)]
         await house.chat.until(lambda: house.chat.in_chat(f"c{asks[3]}"))
-        await asyncio.sleep(0.2)
+        await house.until_drawing()
         house.kill_engine()
         for ask in asks:
             await house.chat.final_of(ask)
@@ -103,7 +103,7 @@ async def test_a_hung_engine_is_killed_and_its_job_redone() -> None:
         ask = house.chat.say("fox [[slow 0.5]]")
         await house.chat.until(lambda: house.chat.in_chat(f"c{ask}"))
         pid = await house.until_engine()
-        await asyncio.sleep(0.2)
+        await house.until_drawing()
         os.kill(pid, signal.SIGSTOP)
         await house.chat.final_of(ask)
         await house.until_engine(other_than=pid)

@@ -49,14 +49,14 @@ class Bot:
             self._news.notify_all()
 
     async def until(
-        self, right: Callable[[wire.FromEngine], bool], count: int = 1, seconds: float = 20.0
+        self, right: Callable[[wire.FromEngine], bool], count: int = 1, seconds: float = 60.0
     ) -> None:
         """Wait until ``count`` messages were heard that are ``right``."""
         async with self._news, asyncio.timeout(seconds):
             await self._news.wait_for(lambda: sum(map(right, self.heard)) >= count)
 
     async def until_kind(
-        self, kind: type[wire.Message], count: int = 1, seconds: float = 20.0
+        self, kind: type[wire.Message], count: int = 1, seconds: float = 60.0
     ) -> wire.FromEngine:
         await self.until(lambda message: isinstance(message, kind), count, seconds)
         return [message for message in self.heard if isinstance(message, kind)][count - 1]
@@ -337,7 +337,7 @@ async def test_stopping_without_quit_leaves_the_engine(home: Path) -> None:
         await bot.until_kind(wire.Ready)
         pid = bot.client.pid
         await bot.client.stop(quit=False)
-        await asyncio.wait_for(bot._task, 5.0)
+        await asyncio.wait_for(bot._task, 60.0)
     assert psutil.pid_exists(pid)
     note = living(home / "engine.lock")
     assert isinstance(note, Note)

@@ -82,9 +82,9 @@ HOSTILE = {
 def test_hostile_prompts_are_read_quickly_and_whole(name: str, clip: Tokenizer) -> None:
     """4 000 characters of any kind: parsed in milliseconds, finite weights, bounded chunks."""
     text = HOSTILE[name]
-    start = time.process_time()
+    start = time.thread_time()
     found = parse(text)
-    assert time.process_time() - start < 0.25
+    assert time.thread_time() - start < 0.25
     assert all(abs(p.weight) <= MAX_WEIGHT for p in found)
     chunks = clip.chunks(text)
     assert 1 <= len(chunks) <= MAX_TOKENS // clip.room
@@ -96,14 +96,14 @@ def test_control_a_backtracking_grammar_would_hang() -> None:
     naive = re.compile(r"\(([^()]*|\((?:[^()]*)*\))*:([0-9.]+)\)")
 
     def seconds(size: int) -> float:
-        start = time.process_time()
+        start = time.thread_time()
         naive.search("(" + "a" * size)
-        return time.process_time() - start
+        return time.thread_time() - start
 
     assert seconds(20) > 4 * seconds(16)  # doubles with each letter or so: 4 000 would take for ever
-    start = time.process_time()
+    start = time.thread_time()
     parse("(" + "a" * 3_999)
-    assert time.process_time() - start < 0.25
+    assert time.thread_time() - start < 0.25
 
 
 @settings(deadline=None)

@@ -73,7 +73,7 @@ class Bot:
         await self.writer.drain()
 
     async def hear(self) -> wire.ToBot | None:
-        return await asyncio.wait_for(wire.read_by_bot(self.reader), 5.0)
+        return await asyncio.wait_for(wire.read_by_bot(self.reader), 60.0)
 
     async def until(self, kind: type[wire.Message]) -> wire.ToBot:
         while not isinstance(message := await self.hear(), kind):
@@ -156,12 +156,15 @@ async def test_credits_fill_a_batch_and_no_more(house: House) -> None:
     bot, credit, job = await house.bot(), 0, 0
     with contextlib.suppress(TimeoutError):
         while True:
-            message = await asyncio.wait_for(bot.until(wire.Ready), 0.2)
+            message = await asyncio.wait_for(bot.until(wire.Ready), 60.0 if job < 8 else 0.5)  # two rows each
             assert isinstance(message, wire.Ready)
             credit += message.credits
             while credit:
                 credit, job = credit - 1, job + 1
                 await bot.say(draw(job, count=1, guidance=4.0))
+    async with asyncio.timeout(60):
+        while len(house.engine.asked) < job:
+            await asyncio.sleep(0.01)
     assert 16 <= sum(asked.request.rows for asked in house.engine.asked) <= ROOM + 4
     for done in range(1, job + 1):
         house.serve.tell(drawn(done))
@@ -295,7 +298,7 @@ async def test_nothing_is_heard_before_open(house: House, first: wire.Message) -
 async def test_quit_makes_it_leave(house: House) -> None:
     bot = await house.bot()
     await bot.say(wire.Quit())
-    await asyncio.wait_for(house.serve.done.wait(), 5.0)
+    await asyncio.wait_for(house.serve.done.wait(), 60.0)
 
 
 async def test_it_leaves_after_ten_minutes_alone_but_not_before(house: House) -> None:
@@ -307,13 +310,13 @@ async def test_it_leaves_after_ten_minutes_alone_but_not_before(house: House) ->
     bot.writer.close()
     await house.settle()
     house.clock.now += module.LIVE_ALONE + 1
-    await asyncio.wait_for(life, 5.0)
+    await asyncio.wait_for(life, 60.0)
     assert house.serve.code == 0
 
 
 async def test_it_leaves_with_a_code_when_its_engine_died(house: House) -> None:
     house.engine.alive = False
-    await asyncio.wait_for(house.serve.live(), 5.0)
+    await asyncio.wait_for(house.serve.live(), 60.0)
     assert house.serve.code == module.EXIT_LOST
 
 
@@ -367,7 +370,7 @@ async def test_broken_frames_close_their_connection_only(house: House) -> None:
         with contextlib.suppress(ConnectionError):
             writer.write(data)
             writer.write_eof()
-            await asyncio.wait_for(reader.read(), 5.0)
+            await asyncio.wait_for(reader.read(), 60.0)
         writer.close()
     await bot.say(draw(77))
     await house.settle()

@@ -88,13 +88,19 @@ async def test_a_large_one_is_copied_by_a_process_that_gives_way_while_others_wr
     database = await Database.open(path)
     me, nice = psutil.Process(), []
     copying = asyncio.create_task(backup.copied(path, target))
-    number = 400
+
+    async def watch() -> None:
+        while not copying.done():
+            for child in me.children():
+                with contextlib.suppress(psutil.Error):
+                    nice.append(child.nice())
+            await asyncio.sleep(0.005)
+
+    watching, number = asyncio.create_task(watch()), 400
     while not copying.done():
         await fill(database, number, number + 5)
         number += 5
-        for child in me.children():
-            with contextlib.suppress(psutil.Error):
-                nice.append(child.nice())
+    await watching
     size = await copying
     await database.close()
     assert size == target.stat().st_size

@@ -87,7 +87,7 @@ class House:
         assert found
         return found
 
-    async def until(self, wanted: Callable[[], Any], seconds: float = 10.0) -> Any:
+    async def until(self, wanted: Callable[[], Any], seconds: float = 60.0) -> Any:
         async with asyncio.timeout(seconds):
             while not (found := wanted()):
                 await asyncio.sleep(0.005)

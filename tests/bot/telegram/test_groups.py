@@ -216,7 +216,7 @@ async def crowd(folder: object, unit: float, people: int) -> House:
                 shown = [m for m in group.ours if m.file]
                 return {name for m in shown for name in m.styled("text_mention")} == {p.name for p in wishers}
 
-            await here.tele.until(served, 600 * unit)
+            await here.tele.until(served, max(600 * unit, 120))
             assert len([m for m in group.ours if m.file]) == people
             assert not [m for m in group.ours if m.text and not board([m])], "no placeholder is left over"
         assert here.tele.flood.refused == 0

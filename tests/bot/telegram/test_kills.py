@@ -70,7 +70,7 @@ async def rounds(kills: int, seed: int) -> list[str]:
             await tele.until(lambda: all(pictures(person) for person in people), 90)
             await asyncio.sleep(1.0)
             bot.send_signal(signal.SIGTERM)
-            async with asyncio.timeout(12):
+            async with asyncio.timeout(60):
                 code = await bot.wait()
             # On a busy machine it may be told to stop before it can listen for that.
             return wrongs(data, people) + ([f"exit code {code}"] if code not in (0, -signal.SIGTERM) else [])

@@ -144,7 +144,7 @@ async def test_inline_offers_a_person_their_own_pictures(here: House) -> None:
             assert ("button" in answer) == (not answer["results"])
             return [each["caption"] for each in answer["results"]]
 
-        async with asyncio.timeout(10):  # what Telegram calls a picture is noted after it is shown
+        async with asyncio.timeout(60):  # what Telegram calls a picture is noted after it is shown
             while await offered(ana, "") != ["a blue whale", "a red fox"]:
                 await asyncio.sleep(0.05)
         assert await offered(ana, "RED") == ["a red fox"]

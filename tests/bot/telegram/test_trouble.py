@@ -96,7 +96,7 @@ async def test_a_429_in_one_chat_stops_no_other(here: House) -> None:
         began = time.monotonic()
         beto.say("a red fox")
         await here.tele.picture(beto.private)
-        assert time.monotonic() - began < 3
+        assert time.monotonic() - began < 30, "not the minute that she waits"
         await asyncio.sleep(0.3)
     refused = [call for call in here.tele.calls if call.error == 429]
     assert len(refused) <= 2, "who was told to wait does not ask again and again"

@@ -217,7 +217,7 @@ class Server:
 
     # --- for tests
 
-    async def until(self, wanted: Callable[[], Any], seconds: float = 20.0) -> Any:
+    async def until(self, wanted: Callable[[], Any], seconds: float = 60.0) -> Any:
         """The first true answer of ``wanted()``, asked again whenever the bot did something."""
         try:
             async with asyncio.timeout(seconds):
@@ -232,7 +232,7 @@ class Server:
             raise AssertionError(f"it never came; {said}; {calls}") from None
         return found
 
-    async def picture(self, chat: Any, number: int = 1, seconds: float = 20.0) -> Message:
+    async def picture(self, chat: Any, number: int = 1, seconds: float = 60.0) -> Message:
         """The bot's ``number``-th message with a picture in a chat."""
 
         def found() -> Message | None:

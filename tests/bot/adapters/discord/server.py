@@ -84,7 +84,7 @@ class Server:
             self.locales[self.people[name].id] = locale
         return self.people[name]
 
-    async def until(self, wanted: Callable[[], T], seconds: float = 8.0) -> T:
+    async def until(self, wanted: Callable[[], T], seconds: float = 60.0) -> T:
         """The first true answer of ``wanted()``."""
         async with asyncio.timeout(seconds):
             while not (found := wanted()):
@@ -97,7 +97,7 @@ class Server:
         return row
 
     async def until_job(self, wanted: Callable[[Job], object], number: int = 1) -> Job:
-        async with asyncio.timeout(8):
+        async with asyncio.timeout(60):
             while True:
                 row = await self.app.database.read(jobs.get, number)
                 if row is not None and wanted(row):
