@@ -28,6 +28,9 @@ ROOT = Path(__file__).resolve().parent.parent
 BUILTIN = ROOT / "inference" / "models" / "builtin" / "falopitas.json"
 """What the built-in model is; written by its training."""
 
+STOCK, OFF = "builtin", "off"
+"""``safety``: the classifier that ships with the project; none at all."""
+
 Text = Annotated[str, Meta(min_length=1, max_length=1_000)]
 Url = Annotated[str, Meta(pattern="^https?://[^ ]+$", max_length=500)]
 
@@ -93,7 +96,8 @@ class Config:
     retention_days: Annotated[int, Meta(ge=0, le=36_500)] = 0
     """Days until a picture without a star is deleted; 0 keeps them."""
     safety: Annotated[str, Meta(max_length=500)] = ""
-    """A classifier that looks at finished pictures: a folder, or a hub id with its commit; "": none does."""
+    """The classifier that looks at finished pictures: ``builtin``, a folder, or a hub id with its commit;
+    ``off``: none does. "": ``builtin``, but not at what the built-in model draws from words alone."""
     safety_level: Annotated[float, Meta(gt=0.0, le=1.0)] = 0.7
     """The chance to be for adults only from which on a picture is flagged."""
     device: Annotated[str, Meta(pattern=r"^(auto|cpu|mps|cuda(:[0-9]{1,2})?)$")] = "auto"
@@ -108,6 +112,11 @@ class Config:
     telegram: Telegram = field(default_factory=Telegram)
     path: Path | None = None
     """The file it was read from."""
+
+    @property
+    def checker(self) -> str:
+        """The classifier that every engine has; "": none."""
+        return {"": STOCK, OFF: ""}.get(self.safety, self.safety)
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,7 +213,7 @@ class _Reader:
         values = {key: value for key, value in values.items() if value is not None}
         values.setdefault("language", spoken_here(environment) or "en")
         models = self._models()
-        if values.get("safety"):
+        if values.get("safety", "") not in ("", STOCK, OFF):
             values["safety"] = self._source("safety", values["safety"])
         config = Config(
             data_dir=self._data_dir(environment),

@@ -21,7 +21,7 @@ from bot.catalog import Catalog
 from bot.events import Event, Moved, Over, Progress, Started, Stuck, Subscription, Watchers
 from bot.speed import Range, Speed
 from inference import wire
-from inference.request import Picture, Request
+from inference.request import BUILTIN, Picture, Request
 from storage import jobs, policy
 from storage.database import Connection, Database, check_room
 from storage.gallery import Files, Kept
@@ -61,10 +61,16 @@ RETRY = (0.5, 1.0, 2.0, 5.0)
 @dataclass(frozen=True, slots=True)
 class Safety:
     """The classifier that every engine must have (none: nothing is checked), and from which chance on a
-    picture counts as one for adults only."""
+    picture counts as one for adults only. ``stickers``: also what the built-in model draws from words alone,
+    which can be nothing of the kind."""
 
     source: str = ""
     level: float = 2.0
+    stickers: bool = True
+
+    def checks(self, claimed: _Claimed) -> bool:
+        """Is its picture looked at before it is shown?"""
+        return bool(self.source) and (self.stickers or not claimed.sticker)
 
 
 UNCHECKED = Safety()
@@ -141,13 +147,16 @@ class _Claimed:
     weight: float
     watch: bool
     """May be seen while it is drawn, before a safety check looked at it."""
+    sticker: bool
+    """The built-in model draws it, and never was there anything but words."""
 
 
 def _taken(tx: Connection, job: Job | None) -> _Claimed | None:
     if job is None:
         return None
     way = policy.flagged(tx, job.community, job.channel, adult=job.adult)
-    return _Claimed(job, jobs.weight(tx, job.id), way == "allow")
+    sticker = not job.over and jobs.of_words(tx, job, BUILTIN)
+    return _Claimed(job, jobs.weight(tx, job.id), way == "allow", sticker)
 
 
 def _claim_guest(tx: Connection, engine: str, now: float, full: set[int]) -> _Claimed | None:
@@ -407,10 +416,11 @@ class Dispatch:
             return  # cancelled since it was claimed
         link.running[job.id] = job
         link.credits = max(0, link.credits - 1)
+        check = self._safety.checks(claimed)
         draw = wire.Draw(
             job=job.id, attempt=job.attempt, request=job.request, flow=f"a{job.account}",
             weight=claimed.weight, turn=job.turn, source=source, alone=job.suspect,
-            watch=claimed.watch or not self._safety.source,
+            watch=claimed.watch or not check, check=check,
         )  # fmt: skip
         self._watchers.publish(job.id, Started(job))
         if not await link.engine.send(draw):

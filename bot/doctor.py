@@ -206,9 +206,10 @@ class _Doctor:
 
     def safety(self, config: Config) -> Line:
         """Is there a classifier for finished pictures, and is it one?"""
-        if not config.safety:
+        if not config.checker:
             return Line("note", self.say("safety.none"), self.say("safety.none.next"))
-        looked, text = checker(config.safety), self.say("safety", source=config.safety)
+        what = "safety" if config.safety else "safety.usual"
+        looked, text = checker(config.checker), self.say(what, source=config.checker)
         if looked.get("ok"):
             return Line("ok", text)
         refusal = Refusal(

@@ -50,7 +50,7 @@ def real_engines(config: Config, home: Home) -> Sequence[Engine]:
             config.models,
             device=config.device,
             environment=_part(place, len(names)),
-            arguments=("--safety", config.safety) if config.safety else (),
+            arguments=("--safety", config.checker) if config.checker else (),
         )
         for place, name in enumerate(names)
     ]
@@ -107,7 +107,7 @@ def _app(
     files, catalog = Files(home.pictures), Catalog(config.models, config.default_model)
     dispatch = Dispatch(
         database, files, catalog, engines, clock=clock, queue_limit=config.queue_limit, home=home.data,
-        safety=Safety(config.safety, config.safety_level),
+        safety=Safety(config.checker, config.safety_level, stickers=config.safety != ""),
     )  # fmt: skip
     outbox = Outbox(database, clock)
     dispatch.on_over = lambda _: outbox.wake()

@@ -44,7 +44,7 @@ def build(
     """An engine for ``specs`` on the device that ``wish`` names (``auto``: the best there is).
 
     What it learns of this machine is kept in the folder ``home``. ``safety`` names the classifier that looks
-    at every picture.
+    at pictures.
     """
     chosen = device.choose(wish)
     device.use_cores(chosen)

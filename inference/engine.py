@@ -454,8 +454,8 @@ class Engine:
                 self._again(run, run.model)
 
     def _look(self, run: Run, pixels: torch.Tensor) -> None:
-        """Let the classifier look at it, if there is one: beside the steps, as it was decoded."""
-        if self._check is None or run.work.cancelled:
+        """Let the classifier look at it, if there is one and it is asked to: beside the steps."""
+        if self._check is None or not run.work.draw.check or run.work.cancelled:
             self._finish.decoded(run, pixels)
         else:
             self._aside.do(partial(self._check, pixels), partial(self._looked, run, pixels))

@@ -15,6 +15,8 @@ MAX_STEPS = 150
 MAX_SIDE = 2_048
 """Pixels of one side."""
 MAX_SEED = 2**32 - 1
+BUILTIN = "builtin"
+"""The name of the model that ships with the project."""
 UNITS = 1_000
 """Ledger units in one credit; money is always an integer number of units."""
 
@@ -35,7 +37,7 @@ class Request(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     prompt: Prompt
     negative: Prompt = ""
-    model: Name = "builtin"
+    model: Name = BUILTIN
     width: Side = 128
     height: Side = 128
     steps: Annotated[int, Meta(ge=1, le=MAX_STEPS)] = 20

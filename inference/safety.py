@@ -1,11 +1,11 @@
-"""What an operator's classifier says of a finished picture: the chance, 0 to 1, that it is for adults only.
+"""What a classifier says of a finished picture: the chance, 0 to 1, that it is for adults only.
 
-Two formats are read: an image classifier of transformers (``AutoModelForImageClassification``) with a label
+``builtin`` is the one that ships with the project (``models/safety/CARD.md``). Of an operator's own, two
+formats are read: an image classifier of transformers (``AutoModelForImageClassification``) with a label
 such as ``nsfw``, and Stable Diffusion's own ``StableDiffusionSafetyChecker``. Weights come from safetensors
-alone, configurations are read as data, and nothing of the folder is run. Without a classifier nothing is
-checked.
+alone, configurations are read as data, and nothing of the folder is run.
 
-``python -m inference.safety FOLDER PICTURES`` says how often one is wrong about pictures known to be
+``python -m inference.safety builtin PICTURES`` says how often one is wrong about pictures known to be
 harmless: a folder of them, or one sheet of many.
 """
 
@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,8 +22,17 @@ from typing import Any, Protocol, cast
 
 import torch
 
-from inference.models import BUILTIN, BadModel
-from inference.models.files import FLOATS, PICKLES, Folder, Header, header, printable, tensors
+from inference.models import BUILTIN, SAFETY, BadModel, mobilenet
+from inference.models.files import (
+    FLOATS,
+    PICKLES,
+    Folder,
+    Header,
+    check_sums,
+    header,
+    printable,
+    tensors,
+)  # fmt: skip
 from inference.models.hub import snapshot
 from inference.models.plan import HUB
 
@@ -31,6 +41,8 @@ UNSAFE = frozenset({
     "adult",
 })  # fmt: skip
 """Labels whose chances are added up; a classifier without one of them is refused."""
+OURS = "builtin"
+"""The source that names the classifier of the project."""
 CHECKER = "StableDiffusionSafetyChecker"
 STEM = "model"
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -71,18 +83,18 @@ class Sight:
 
 @dataclass(frozen=True, slots=True)
 class Classifier:
-    """A classifier of transformers. ``unsafe``: places of its labels that count; ``many``: each label has a
-    chance of its own."""
+    """One with labels. ``unsafe``: places of those that count; ``many``: each has a chance of its own."""
 
     model: torch.nn.Module
     sight: Sight
     unsafe: tuple[int, ...]
-    many: bool
+    many: bool = False
 
     @torch.inference_mode()
     def check(self, pixels: torch.Tensor) -> float:
         """The chance that one of the unsafe labels is right."""
-        logits = self.model(self.sight.of(pixels, _device(self.model))).logits[0].float()  # labels
+        found = self.model(self.sight.of(pixels, _device(self.model)))  # transformers wraps its logits up
+        logits = getattr(found, "logits", found)[0].float()  # labels
         chances = torch.sigmoid(logits) if self.many else torch.softmax(logits, 0)
         wanted = chances[list(self.unsafe)]
         return float(wanted.max() if self.many else wanted.sum().clamp(max=1.0))
@@ -118,9 +130,13 @@ def _device(model: torch.nn.Module) -> torch.device:
 
 
 def load(source: str, device: torch.device | str = "cpu", *, download: bool = False) -> Checker:
-    """The classifier that ``source`` names: a folder, or a hub id with its commit. Raises BadModel."""
+    """The classifier that ``source`` names: ``builtin``, a folder, or a hub id with its commit. Raises
+    BadModel."""
     folder, config = _found(source, download=download)
     sight = _sight(folder, config)
+    if source == OURS:
+        ours = mobilenet.read(folder.file(f"{STEM}.safetensors"), len(config["id2label"]))
+        return Classifier(ours.to(device), sight, _unsafe(config))
     if CHECKER in _architectures(config):
         model = _filled(_checker(config), folder)
         return Concepts(model.to(device).eval(), sight)
@@ -145,6 +161,9 @@ def _found(source: str, *, download: bool) -> tuple[Folder, dict[str, Any]]:
 
 
 def _folder(source: str, *, download: bool) -> Folder:
+    if source == OURS:
+        check_sums(Folder(SAFETY))
+        return Folder(SAFETY)
     if Path(source).is_dir():
         return Folder(Path(source))
     match = HUB.fullmatch(source)
@@ -277,10 +296,12 @@ class Guard:
 
 
 def measure(checker: Checker, pictures: Sequence[torch.Tensor]) -> dict[str, Any]:
-    """How many of these harmless pictures would be flagged, at several thresholds."""
+    """How many of these harmless pictures would be flagged at several thresholds; what one look costs."""
+    began = time.perf_counter()
     chances = sorted((checker.check(each) for each in pictures), reverse=True)
     return {
         "pictures": len(chances),
+        "ms": round((time.perf_counter() - began) * 1_000 / max(1, len(chances)), 1),
         "flagged": {str(level): sum(1 for each in chances if each >= level) for level in LEVELS},
         "highest": [round(each, 3) for each in chances[:5]],
     }
@@ -296,9 +317,7 @@ def pictures_in(path: Path, cells: tuple[int, int] = CELLS) -> Iterator[torch.Te
             return torch.from_numpy(np.asarray(image.convert("RGB")).copy())
 
     if path.is_dir():
-        yield from (
-            pixels(file) for file in sorted(path.iterdir()) if file.suffix in {".png", ".jpg", ".webp"}
-        )
+        yield from (pixels(file) for file in sorted(path.iterdir()) if file.suffix.lower() in PICTURES)
         return
     sheet = pixels(path)
     for row in sheet.tensor_split(cells[1], 0):
@@ -308,7 +327,7 @@ def pictures_in(path: Path, cells: tuple[int, int] = CELLS) -> Iterator[torch.Te
 def main() -> int:
     """One line of JSON; exit code 2 for a classifier that is refused."""
     parser = argparse.ArgumentParser(prog="inference.safety", description=__doc__)
-    parser.add_argument("source", help="folder, or hub id with its commit")
+    parser.add_argument("source", help="builtin, a folder, or a hub id with its commit")
     parser.add_argument("pictures", type=Path, nargs="?", default=BUILTIN / "contact-sheet.png")
     parser.add_argument("--fast", action="store_true", help="look at the classifier's files only")
     given = parser.parse_args()

@@ -15,7 +15,7 @@ from msgspec import Meta, Struct
 
 from inference.request import ModelSpec, Picture, Request
 
-PROTOCOL = 2
+PROTOCOL = 3
 MAX_FRAME = 64 * 1024 * 1024
 """Bytes of one message."""
 
@@ -38,6 +38,7 @@ class Draw(Message, frozen=True, kw_only=True):
     """Draw this. ``flow`` is an opaque account key for fairness, ``weight`` its share; ``attempt`` fences.
 
     ``alone``: suspected of killing an engine; nothing else may run beside it. ``watch``: send previews.
+    ``check``: the engine's classifier, if it has one, looks at each picture.
     """
 
     job: int
@@ -49,6 +50,7 @@ class Draw(Message, frozen=True, kw_only=True):
     source: bytes = b""
     watch: bool = True
     alone: bool = False
+    check: bool = True
 
 
 class Cancel(Message, frozen=True, kw_only=True):
@@ -94,7 +96,7 @@ class Hello(Message, frozen=True, kw_only=True):
     torch: str
     models: tuple[ModelState, ...] = ()
     safety: str = ""
-    """The classifier that looks at every picture it draws; empty: none does."""
+    """The classifier that looks at the pictures it is told to check; empty: none does."""
     drawing: tuple[tuple[int, int], ...] = ()
     """(job, attempt) still being drawn."""
     finished: tuple[tuple[int, int], ...] = ()

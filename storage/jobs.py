@@ -275,6 +275,24 @@ def claim_guest(tx: sqlite3.Connection, engine: str, now: float, full: Iterable[
     return _claimed(tx, tx.execute(CLAIM_GUEST_SQL, (engine, now, accounts)).fetchone(), now)
 
 
+_OF_WORDS_SQL = """
+    WITH RECURSIVE line (id) AS (
+        SELECT ?1 UNION SELECT job.parent FROM job JOIN line ON job.id = line.id WHERE job.parent IS NOT NULL
+    )
+    SELECT NOT EXISTS (
+        SELECT 1 FROM line JOIN job ON job.id = line.id WHERE json_extract(request, '$.model') <> ?2
+        OR (parent IS NULL AND json_extract(request, '$.source') IS NOT NULL)
+    )
+"""
+
+
+def of_words(tx: sqlite3.Connection, job: Job, model: str) -> bool:
+    """Was it, and all it began with, drawn by ``model`` from words alone? What somebody sent was not."""
+    if job.request.model != model or job.request.source is None:
+        return job.request.model == model
+    return bool(tx.execute(_OF_WORDS_SQL, (job.id, model)).fetchone()[0])
+
+
 _WEIGHT_SQL = """
     SELECT coalesce(job.cost / nullif(job.share, 0.0), account.weight)
     FROM job JOIN account ON account.id = job.account WHERE job.id = ?

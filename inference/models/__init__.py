@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 BUILTIN = Path(__file__).parent / "builtin"
 """The folder of the model that ships with the project."""
+SAFETY = Path(__file__).parent / "safety"
+"""The folder of the classifier of finished pictures that ships with it."""
 FAMILIES = {"sd": "inference.models.sd"}
 """Family → module with ``load(spec, device, dtype, *, download)``."""
 EXAMINERS = {"sd": "inference.models.plan"}

@@ -186,7 +186,11 @@ async def main(jobs: int, anyway: bool) -> int:
         return 1
     with tempfile.TemporaryDirectory(prefix="c24-") as folder:
         config = replace(
-            load(None, {}), data_dir=Path(folder) / "data", queue_limit=1_000, daily_credits=100_000
+            load(None, {}),
+            data_dir=Path(folder) / "data",
+            queue_limit=1_000,
+            daily_credits=100_000,
+            safety="off",
         )
         config.data_dir.mkdir()
         wanted = requests(jobs, config)

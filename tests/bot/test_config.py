@@ -316,6 +316,18 @@ def test_a_person_s_problems_are_in_their_language(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("said", "checker"), [("", "builtin"), ('safety = "off"', ""), ('safety = "builtin"', "builtin")]
+)
+def test_finished_pictures_are_checked_unless_somebody_says_off(
+    tmp_path: Path, said: str, checker: str
+) -> None:
+    """Also where a folder has such a name."""
+    (tmp_path / "builtin").mkdir()
+    assert loaded(tmp_path, said).checker == checker
+    assert loaded(tmp_path, 'safety = "./nsfw"').checker == str(tmp_path / "nsfw")
+
+
 def test_languages_are_the_same_everywhere() -> None:
     assert set(texts.LANGUAGES) == {"en", "es"}
     for language in texts.LANGUAGES:

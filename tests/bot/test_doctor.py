@@ -94,3 +94,15 @@ def test_a_probe_that_fails_or_says_nonsense_has_a_reason(monkeypatch: pytest.Mo
 
 def test_versions_name_ours_and_pythons() -> None:
     assert doctor.versions().startswith("falopitas 0.")
+
+
+@pytest.mark.parametrize(
+    ("toml", "word"),
+    [("", "stickers"), ('safety = "builtin"', "checked by builtin"), ('safety = "off"', "not checked")],
+)
+def test_it_says_what_of_the_finished_pictures_is_checked(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, toml: str, word: str
+) -> None:
+    code, said = lines(monkeypatch, tmp_path, toml)
+    assert code == 0
+    assert word in said

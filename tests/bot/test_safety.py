@@ -17,7 +17,7 @@ from bot.commands.mod.cases import Report
 from bot.dispatch import Safety
 from bot.talk import Image, Reply
 from inference import wire
-from storage import accounts, jobs, ledger, outbox, refs
+from storage import accounts, gallery, jobs, ledger, outbox, refs
 from storage.jobs import Job
 from storage.refusal import Refusal
 from tests.fakes import engine as fake
@@ -169,6 +169,24 @@ async def test_without_a_check_everything_is_watched_and_shown(tmp_path: Path) -
         _, reply = await _drawn(here)
         assert reply.images
         assert [draw.watch for draw in here.room.engine.got(wire.Draw)] == [True]
+
+
+async def test_stickers_drawn_from_words_are_watched_and_not_checked(here: Town) -> None:
+    """As long as the operator did not say otherwise; what was begun with a picture that was sent is checked,
+    and so is what another model draws."""
+    here.app.dispatch._safety = Safety(SOURCE, 0.7, stickers=False)
+    job, _ = await _drawn(here)
+    (piece, *_) = await here.app.database.read(gallery.of_job, job.id)
+    account = job.account
+    for number, (model, sent) in enumerate((("builtin", False), ("builtin", True), ("other", False))):
+        request = msgspec.structs.replace(
+            job.request, model=model, source=piece.digest if sent else None, count=1
+        )
+        await here.app.dispatch.submit(
+            jobs.NewJob(account, f"k{number}", request, 1_000, 1.0, "test:1", "en", sent=sent)
+        )
+    draws = await here.room.engine.wait_for(wire.Draw, 4)
+    assert [(draw.check, draw.watch) for draw in draws] == [(False, True)] * 2 + [(True, False)] * 2
 
 
 async def test_an_engine_with_another_check_must_leave(tmp_path: Path) -> None:

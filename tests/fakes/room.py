@@ -43,6 +43,7 @@ CONFIG = Config(
     styles={"ink": "ink drawing of {prompt}"},
     rules=Rules(words=("gore",)),
     queue_limit=3,
+    safety="off",
 )
 
 

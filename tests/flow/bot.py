@@ -46,7 +46,7 @@ async def main(options: argparse.Namespace) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     data = Path(options.data)
-    config = replace(load(None, {}), data_dir=data, queue_limit=1_000, daily_credits=100_000)
+    config = replace(load(None, {}), data_dir=data, queue_limit=1_000, daily_credits=100_000, safety="off")
     logs.start("info", data / "logs")
     stub = () if options.real else ("--stub", *options.stub)
 

@@ -5,12 +5,20 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from functools import partial
+from collections.abc import Sequence
+from typing import Any
 
 import inference.client
 
 STUB = ("--stub", "--stub-seconds", os.environ.get("STUB_SECONDS", "0"))
-inference.client.Client = partial(inference.client.Client, arguments=STUB)  # type: ignore[misc, assignment]
+Client = inference.client.Client
+
+
+def stubbed(*words: Any, arguments: Sequence[str] = (), **more: Any) -> inference.client.Client:
+    return Client(*words, arguments=(*arguments, *STUB), **more)
+
+
+inference.client.Client = stubbed  # type: ignore[misc, assignment]
 
 from bot.__main__ import main  # noqa: E402 - after the change
 

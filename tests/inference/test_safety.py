@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import pickle
+import shutil
 import subprocess
 import sys
 import threading
@@ -21,7 +22,7 @@ from inference import safety, wire
 from inference.aside import Beside
 from inference.engine import Engine
 from inference.loader import Loader
-from inference.models import BUILTIN, BadModel, load
+from inference.models import BUILTIN, SAFETY, BadModel, load, mobilenet
 from inference.press import Studio
 from inference.request import ModelSpec, Request
 from tests.inference import classifiers, tiny
@@ -98,6 +99,57 @@ def test_stable_diffusions_own_checker_is_asked_as_diffusers_asks_it(tmp_path: P
         verdicts.add(found.check(pixels))
         assert found.check(pixels) == float(theirs[0])
     assert verdicts == {0.0, 1.0}
+
+
+# --- the one that ships with the project
+
+PACKAGE = (
+    (0.13483, 0.00977, 0.83917, 0.01379, 0.00244), (0.08880, 0.00796, 0.88986, 0.01155, 0.00182),
+    (0.10134, 0.00914, 0.87663, 0.01110, 0.00180), (0.07278, 0.00722, 0.90585, 0.01232, 0.00183),
+)  # fmt: skip
+"""What nsfwjs 4.4.0 itself (TensorFlow.js 4.22, CPU) says of the first four pictures of seed 0."""
+
+
+def test_ours_says_what_the_package_says_that_it_came_from() -> None:
+    """Of four pictures of noise, all five labels; the chance is the sum of three of them."""
+    ours = safety.load("builtin")
+    assert isinstance(ours, safety.Classifier)
+    noise = np.random.default_rng(0)
+    for expected in PACKAGE:
+        pixels = torch.from_numpy(noise.integers(0, 256, (224, 224, 3), dtype=np.uint8))
+        with torch.inference_mode():
+            said = ours.model(ours.sight.of(pixels, torch.device("cpu"))).softmax(1)[0]
+        assert said.tolist() == pytest.approx(expected, abs=2e-5)
+        assert ours.check(pixels) == pytest.approx(expected[1] + expected[3] + expected[4], abs=5e-5)
+
+
+def test_ours_flags_nothing_of_the_contact_sheet() -> None:
+    told = safety.measure(safety.load("builtin"), list(safety.pictures_in(BUILTIN / "contact-sheet.png")))
+    assert set(told["flagged"].values()) == {0}
+
+
+@pytest.mark.parametrize(
+    ("name", "code"), [("model.safetensors", "model_checksum"), ("config.json", "model_checksum")]
+)
+def test_a_damaged_file_of_ours_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, code: str
+) -> None:
+    shutil.copytree(SAFETY, tmp_path / "ours")
+    data = bytearray((tmp_path / "ours" / name).read_bytes())
+    data[-1] ^= 1
+    (tmp_path / "ours" / name).write_bytes(data)
+    monkeypatch.setattr(safety, "SAFETY", tmp_path / "ours")
+    for look in (safety.load, safety.examine):
+        with pytest.raises(BadModel) as caught:
+            look("builtin")
+        assert (caught.value.code, caught.value.detail) == (code, name)
+
+
+@pytest.mark.parametrize("metadata", [None, {"scales": "{}"}, {"scales": "no"}])
+def test_eight_bits_without_their_scales_are_refused(tmp_path: Path, metadata: dict[str, str] | None) -> None:
+    save_file(load_file(SAFETY / "model.safetensors"), tmp_path / "model.safetensors", metadata)
+    with pytest.raises(BadModel, match="model_corrupt"):
+        mobilenet.read(tmp_path / "model.safetensors", 5)
 
 
 # --- what operators may bring
@@ -233,6 +285,18 @@ def test_a_picture_that_cannot_be_checked_is_not_shown(model: Path) -> None:
     drawn = harness.drawn(ASK)
     assert [each.unsafe for each in drawn.pictures] == [0.25]
     assert [each.code for each in drawn.failures] == ["draw_failed"]
+    harness.engine.stop()
+
+
+def test_what_need_not_be_checked_is_not(model: Path) -> None:
+    """The bot says so of each job."""
+
+    def check(pixels: torch.Tensor) -> torch.Tensor:
+        raise AssertionError("looked at")
+
+    harness = _Engine(model, check, beside=False)
+    drawn = harness.drawn(ASK, check=False)
+    assert [each.unsafe for each in drawn.pictures] == [None, None]
     harness.engine.stop()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from dataclasses import replace
 
+import msgspec
 import pytest
 
 from inference.request import Request
@@ -68,6 +69,31 @@ def test_one_flagged_picture_withholds_the_job_and_it_costs_nothing(tx: Tx) -> N
     assert len(gallery.mine(tx, me, 9)) == 2
     assert gallery.owns(tx, me, digest)
     assert people.audit(tx) == (), "shown after all, it still costs nothing"
+
+
+def _asked(tx: Tx, me: int, parent: Job | None = None, sent: bool = False, **more: object) -> Job:
+    """A job that begins with ``parent``'s first picture, or with one that was sent."""
+    source = gallery.of_job(tx, parent.id)[0].digest if parent else "5" * 64 if sent else None
+    new = people.ask(me, count=1)
+    request = msgspec.structs.replace(new.request, source=source, **more)
+    new = replace(new, request=request, sent=sent)
+    if parent is not None:
+        new = replace(new, parent=parent.id, parent_index=0)
+    jobs.submit(tx, new, NOW, limit=99)
+    job = people.claim(tx)
+    assert jobs.settle(tx, job.id, job.attempt, people.drawn(job, 1), 1.0, NOW)
+    return job
+
+
+def test_what_anybody_sent_or_another_model_drew_is_not_of_words(tx: Tx) -> None:
+    """However many variations later."""
+    me = meet(tx)
+    words, sent, other = _asked(tx, me), _asked(tx, me, sent=True), _asked(tx, me, model="other")
+    for first, of_words in ((words, True), (sent, False), (other, False)):
+        second = _asked(tx, me, first)
+        third = _asked(tx, me, second)
+        for job in (first, second, third):
+            assert jobs.of_words(tx, job, "builtin") is of_words
 
 
 def test_a_refund_that_is_left_out_is_noticed() -> None:

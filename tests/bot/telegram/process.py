@@ -28,7 +28,7 @@ async def main(root: str, data: Path) -> None:
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     settings = Settings(api_root=root, token=Secret(TOKEN))
-    config = replace(load(None, {}), data_dir=data, telegram=settings)
+    config = replace(load(None, {}), data_dir=data, telegram=settings, safety="off")
     logs.start("info", data / "logs", secrets=[TOKEN])
 
     def engines(config: Config, home: Home) -> Sequence[Client]:
