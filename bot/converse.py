@@ -185,7 +185,7 @@ def _apology(call: Call) -> Reply:
     if call.picture is not None:  # a button cannot carry it
         return Reply(text)
     try:
-        ask = call.ask if call.ask is not None else commands.read(call.text, PLAINLY)
+        ask = call.ask if call.ask is not None else commands.read(call.text, PLAINLY, call.about)
     except Refusal:
         return Reply(text)
     return Reply(text, buttons=((Button(say(call.language, "again.label"), ask),),))
@@ -224,7 +224,7 @@ async def _remind(adapter: Adapter, app: App, call: Call) -> None:
 
 async def _replies(app: App, call: Call, thread: _Thread) -> None:
     with named_at_once(app):
-        ask = call.ask if call.ask is not None else commands.read(call.text, PLAINLY)
+        ask = call.ask if call.ask is not None else commands.read(call.text, PLAINLY, call.about)
     replies = cast("AsyncGenerator[Reply]", commands.answer(ask, call, app))
     async with aclosing(replies):
         async for reply in replies:

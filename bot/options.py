@@ -435,15 +435,28 @@ def read(text: str, ask: type) -> Any:
     return build(ask, values, wrong)
 
 
-def parse(line: str, commands: Mapping[str, type], plainly: str = "") -> Any:
-    """The ask that a chat line says. Without ``/name`` in front it is the command ``plainly``, if given."""
+def parse(line: str, commands: Mapping[str, type], plainly: str = "", about: str = "") -> Any:
+    """The ask that a chat line says. Without ``/name`` in front it is the command ``plainly``, if given.
+
+    ``about`` is the person whose message the line answers: in a line that says too little (``/mod quota give
+    10``) it is they.
+    """
     text = line.strip()
     match = _COMMAND.match(text)
     name, rest = (_folded(match[1]), text[match.end() :]) if match else (plainly, text)
     name, rest = _deepest(name, rest, commands) if match else (name, rest)
     if (match is None and text.startswith("/")) or name not in commands:
         raise unknown_command(text.split(maxsplit=1)[0] if text else "/", commands)
-    return read(rest, commands[name])
+    try:
+        return read(rest, commands[name])
+    except Refusal as refusal:
+        first = next(iter(single_words_of(commands[name])), None)
+        if refusal.code != "missing_value" or not about or not first or first.option.names not in _PEOPLE:
+            raise
+        return read(f"{about} {rest}", commands[name])
+
+
+_PEOPLE = frozenset(["person", "subject"])
 
 
 def _deepest(name: str, rest: str, commands: Mapping[str, type]) -> tuple[str, str]:
@@ -540,7 +553,10 @@ def _ended(word: str, ask: type) -> str:
 
 def form(values: Mapping[str, object], ask: type) -> Any:
     """The ask that a filled form says; keys are flags or field names; what is empty stays the default."""
-    known = {**flags_of(ask), **{field.name: field for field in fields_of(ask)}}
+    known = {
+        **flags_of(ask),
+        **{name: field for field in fields_of(ask) for name in (field.flag, field.name)},
+    }
     written: dict[str, str] = {}
     for key, value in values.items():
         if key not in known:

@@ -72,7 +72,8 @@ class Call:
     """Whose message this one answers (a Telegram reply): the person whom ``/mod`` means if it names none."""
     titles: tuple[tuple[str, str], ...] = ()
     """Names to show for the channel and the roles and people in this call: ``("role:55", "Supporters")``,
-    ``("discord:9", "art")``. Never trusted, never a key."""
+    ``("discord:9", "art")``, ``("person:telegram:5", "Ana")``. Never trusted, never a key; of people never
+    kept."""
     fetch: Fetch | None = field(default=None, repr=False, compare=False)
     """Given by the loop, never by an adapter."""
 

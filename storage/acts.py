@@ -17,6 +17,7 @@ import msgspec
 
 from storage import allowances, jobs, policy, rulebook, sanctions
 from storage.allowances import Allowance, Kind, Scene
+from storage.calendar import Hours, Tariff
 from storage.policy import Policy
 from storage.refusal import Refusal
 
@@ -122,9 +123,24 @@ def undo(tx: sqlite3.Connection, act: Act, now: float) -> None:
 # --- ways back: made before a row is changed, walked when the change is undone
 
 
-def parts_back(community: str, channel: str, before: Mapping[str, Any]) -> Step:
-    """Parts of a policy as they are now (None: not decided); what is decided later of others stays."""
-    return ("parts", community, channel, dict(before))
+def policy_back(community: str, channel: str, before: Policy, after: Policy) -> list[Step]:
+    """What changed of a policy as it was (None: not decided). What is decided later of other parts stays:
+    each tariff's hours, and each role's share, are a part of their own.
+    """
+    old = msgspec.to_builtins(before)
+    parts = {name: old.get(name) for name in policy.differing(before, after) if name not in _DIVIDED}
+    steps: list[Step] = [("parts", community, channel, parts)]
+    for tariff in policy.retariffed(before, after):
+        hours = msgspec.to_builtins(policy.at_tariff(before, tariff))
+        steps.append(("hours", community, channel, tariff, hours))
+    shares, now = before.weights or {}, after.weights or {}
+    for role in {**shares, **now}:
+        if shares.get(role) != now.get(role):
+            steps.append(("share", community, channel, role, shares.get(role)))
+    return steps
+
+
+_DIVIDED = frozenset(["hours", "weights"])
 
 
 def allowance_back(tx: sqlite3.Connection, community: str, kind: Kind, key: str) -> Step:
@@ -159,6 +175,18 @@ class _Undo:
     def parts(self, community: str, channel: str, before: dict[str, Any]) -> None:
         now = msgspec.to_builtins(policy.said(self.tx, community, channel)) | before
         policy.save(self.tx, community, channel, msgspec.convert(now, Policy))
+
+    def hours(self, community: str, channel: str, tariff: Tariff, before: list[Any]) -> None:
+        now = policy.said(self.tx, community, channel)
+        others = [each for each in now.hours or () if each.tariff != tariff]
+        hours = (*others, *msgspec.convert(before, tuple[Hours, ...])) or None
+        policy.save(self.tx, community, channel, msgspec.structs.replace(now, hours=hours))
+
+    def share(self, community: str, channel: str, role: str, before: float | None) -> None:
+        now = policy.said(self.tx, community, channel)
+        others = {each: share for each, share in (now.weights or {}).items() if each != role}
+        weights = others | ({role: before} if before is not None else {})
+        policy.save(self.tx, community, channel, msgspec.structs.replace(now, weights=weights or None))
 
     def policy(self, community: str, channel: str, said: str) -> None:  # of acts that did not say which parts
         policy.save(self.tx, community, channel, msgspec.json.decode(said, type=Policy))

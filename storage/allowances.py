@@ -126,6 +126,12 @@ def join(tx: sqlite3.Connection, community: str, role: str, account: int, *, lea
     return tx.execute(sql, (community, role, account)).fetchone() is not None
 
 
+def has_members(tx: sqlite3.Connection, community: str, role: str) -> bool:
+    """Does anybody have this role from moderators here?"""
+    sql = "SELECT 1 FROM membership WHERE community = ? AND role = ? LIMIT 1"
+    return tx.execute(sql, (community, role)).fetchone() is not None
+
+
 _THINGS_SQL = """
     SELECT key FROM allowance WHERE community = ?1 AND kind = ?2
     UNION SELECT role FROM membership WHERE community = ?1 AND ?2 = 'role'

@@ -158,6 +158,7 @@ def _delete(tx: sqlite3.Connection, account: int, mine: list[int], whos: tuple[s
         for sql in _JOB_ROWS:
             tx.execute(sql, (job,))
     for who in whos:
+        tx.execute("DELETE FROM title WHERE thing = ?", (who,))
         tx.execute("DELETE FROM link_try WHERE subject LIKE ? || '%'", (f"code:{account}",))
         platform, _, address = who.partition(":")
         tx.execute(

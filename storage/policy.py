@@ -7,13 +7,13 @@ else's. A channel's policy says only what differs there.
 from __future__ import annotations
 
 import sqlite3
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 from msgspec import Meta, Struct
 
 from inference.request import MAX_COUNT, MAX_SIDE, MAX_STEPS, Name, Request
-from storage.calendar import Hours
+from storage.calendar import TARIFFS, Hours, Tariff
 from storage.refusal import Refusal
 
 HOUSE = ""
@@ -77,6 +77,28 @@ def save(tx: sqlite3.Connection, community: str, channel: str, policy: Policy) -
         "ON CONFLICT (community, channel) DO UPDATE SET said = excluded.said",
         (community, channel, msgspec.json.encode(policy).decode()),
     )
+
+
+def differing(before: Policy, after: Policy) -> dict[str, Any]:
+    """The parts that are not what they were, as they can be recorded; None is taken back. Of hours only those
+    of the tariffs that changed.
+    """
+    old, new = msgspec.to_builtins(before), msgspec.to_builtins(after)
+    found = {name: new.get(name) for name in after.__struct_fields__ if old.get(name) != new.get(name)}
+    if found.get("hours"):
+        tariffs = retariffed(before, after)
+        found["hours"] = [each for each in found["hours"] if each[2] in tariffs] or None
+    return found
+
+
+def retariffed(before: Policy, after: Policy) -> tuple[Tariff, ...]:
+    """The tariffs whose hours are not what they were."""
+    return tuple(each for each in TARIFFS if at_tariff(before, each) != at_tariff(after, each))
+
+
+def at_tariff(policy: Policy, tariff: Tariff) -> tuple[Hours, ...]:
+    """The hours of one tariff."""
+    return tuple(each for each in policy.hours or () if each.tariff == tariff)
 
 
 def counts(tx: sqlite3.Connection, community: str, channel: str = "") -> Policy:

@@ -44,10 +44,11 @@ from bot.commands import (
     upscale,
     vary,
 )
-from bot.commands.mod import cases, community, limits, log, page, people, pictures, rules
+from bot.commands.mod import cases, community, limits, log, page, people, pictures, rules, setup, wishes
 from bot.commands.mod import queue as mod_queue
 from bot.commands.mod import quota as mod_quota
 from bot.talk import Ask, Call, Reply
+from bot.texts import LANGUAGES
 from storage.refusal import Refusal
 
 Answer: TypeAlias = Callable[[Any, Call, App], AsyncIterator[Reply]]
@@ -92,6 +93,7 @@ COMMANDS: tuple[Command, ...] = (
 
 MODERATION: tuple[Command, ...] = (
     Command("mod", log.Mod, log.mod),
+    Command("mod setup", setup.Setup, setup.answer),
     Command("mod quota show", mod_quota.Show, mod_quota.show),
     Command("mod quota set", mod_quota.Set, mod_quota.set_),
     Command("mod quota give", mod_quota.Give, mod_quota.give),
@@ -155,7 +157,7 @@ _WORDS = {
     "unblock": "desbloquear",
     "warn": "avisar", "role": "rol", "rules": "reglas", "list": "lista", "add": "agregar", "remove": "quitar",
     "test": "probar", "cases": "casos", "community": "comunidad", "log": "registro", "stats": "uso",
-    "undo": "deshacer", "picture": "imagen", "page": "pagina",
+    "undo": "deshacer", "picture": "imagen", "page": "pagina", "setup": "configurar",
 }  # fmt: skip
 """The words of a path in Spanish."""
 
@@ -180,9 +182,44 @@ def find(ask: Ask) -> Command:
     return _BY_ASK[type(ask)]
 
 
-def read(text: str, plainly: str = "") -> Ask:
-    """The ask that typed text says; without ``/name`` in front the command ``plainly``. Raises Refusal."""
-    return options.parse(text, _TYPED, plainly)
+def read(text: str, plainly: str = "", about: str = "") -> Ask:
+    """The ask that typed text says; without ``/name`` in front the command ``plainly``. Raises Refusal.
+
+    ``about``: whose message it answers (``Call.about``).
+    """
+    try:
+        return options.parse(text, _TYPED, plainly, about)
+    except Refusal as refusal:
+        if refusal.code == "unknown_part":
+            return _wished(text, refusal)
+        raise
+
+
+def _wished(text: str, refusal: Refusal) -> Ask:
+    """``/mod members 20 a day`` is a wish, too. Else the refusal, with the names of the parts there are."""
+    words, path = text.strip().partition(" ")[2], canonical(str(refusal.values["name"]))
+    if path == "mod" and wishes.means(words):
+        return setup.Setup(options.plain(words))
+    known = {language: ", ".join(_parts(path, language)) for language in LANGUAGES}
+    raise Refusal(refusal.code, **{**refusal.values, "known": known}) from None
+
+
+def _parts(path: str, language: str) -> list[str]:
+    """The words that may follow a path."""
+    depth = len(path.split())
+    below = [each.name.split()[depth] for each in MODERATION if each.name.startswith(f"{path} ")]
+    return [spelled(each, language) for each in dict.fromkeys(below)]
+
+
+def spelled(path: str, language: str) -> str:
+    """A moderator's command as people of this language call it: ``mod cuota fijar``."""
+    return " ".join(_WORDS.get(word, word) for word in path.split()) if language == "es" else path
+
+
+def canonical(path: str) -> str:
+    """The name of a moderator's command, or of the beginning of one, in whichever language it was written."""
+    heads = (" ".join(each.name.split()[:n]) for each in MODERATION for n in (1, 2, 3))
+    return next((head for head in dict.fromkeys(heads) if path in _spellings(head)), path)
 
 
 def line(ask: Ask) -> str:

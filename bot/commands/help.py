@@ -26,7 +26,7 @@ class Help:
 
 async def answer(ask: Help, call: Call, app: App) -> AsyncIterator[Reply]:
     """The list, or one command with its flags and an example; those of moderators are explained to them."""
-    from bot.commands import COMMANDS, MODERATION
+    from bot.commands import COMMANDS, MODERATION, canonical
     from bot.commands.mod.common import moderator
     from bot.commands.mod.log import Mod, mod
 
@@ -34,7 +34,7 @@ async def answer(ask: Help, call: Call, app: App) -> AsyncIterator[Reply]:
     if topic.partition(" ")[0] == "mod":
         await moderator(call, app)
         if topic != "mod":
-            yield one(topic, call.language, MODERATION)
+            yield one(canonical(topic), call.language, MODERATION)
             return
         async for reply in mod(Mod(), call, app):
             yield reply

@@ -4,7 +4,8 @@ The sentences lie in ``<language>.toml`` and ``<language>.<area>.toml``, merged;
 A table of plural forms (``one``, ``many``, ``other``) is one sentence, chosen by the number ``n`` by CLDR's
 rules (Spanish has *many*: 1 000 000 **de** imágenes). Values stand in braces: a number is written as the
 language writes numbers, ``{job:plain}`` as it is, ``{price:credits}`` from ledger units, ``{left:time}`` as a
-duration from seconds, ``{at:clock}`` as a moment from Unix seconds (in UTC, or a ``Moment``'s zone).
+duration from seconds, ``{at:clock}`` as a moment from Unix seconds (in UTC, or a ``Moment``'s zone). A
+dictionary is what it holds for the language.
 A value is never read as a template, so a person's words stay words.
 """
 
@@ -124,6 +125,8 @@ class _Writer(string.Formatter):
                 return moment(self._language, value)
             case "plain":
                 return str(value)
+        if isinstance(value, dict):
+            value = value[self._language]
         if isinstance(value, int | float) and not isinstance(value, bool):
             return number(self._language, value)
         return str(value)

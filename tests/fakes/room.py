@@ -85,9 +85,11 @@ class Room:
 
 
 def fitting(reply: Reply) -> Reply:
-    """The reply, if every chat can show it: Discord's rows, labels and fields, Telegram's 64 bytes."""
+    """The reply, if every chat can show it whole: Discord's rows, labels and 3 900 characters, Telegram's 64
+    bytes of a button. Fields are lines.
+    """
     assert len(reply.buttons) <= 5
-    assert len(reply.fields) <= 25
+    assert len(reply.text) + sum(len(f"{label}  {value}\n") for label, value in reply.fields) <= 3_900
     assert len(reply.title) <= 256
     for row in reply.buttons:
         assert 1 <= len(row) <= 5

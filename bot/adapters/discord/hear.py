@@ -16,6 +16,7 @@ from bot.adapters.discord.declare import (
     ON_MESSAGE,
     PICTURE,
     ROLE,
+    STRING,
     SUBCOMMAND,
     USER,
 )  # fmt: skip
@@ -30,6 +31,9 @@ LONGEST_CHOICE = 100
 LONGEST_TITLE, LONGEST_LABEL, LONGEST_VALUE = 45, 45, 4_000
 _PICKED = {USER: f"{PLATFORM}:", ROLE: "@role:", CHANNEL: f"#{PLATFORM}:"}
 _PERSON, _ROLE, _CHANNEL = re.compile(r"<@!?(\d+)>"), re.compile(r"<@&(\d+)>"), re.compile(r"<#(\d+)>")
+MODERATES = "mod"
+"""The command in whose texts roles and channels may be named."""
+MOST_NAMED = 25
 LABEL, SELECT, INPUT = 18, 3, 4
 """Discord's numbers of a form's components."""
 
@@ -189,11 +193,21 @@ class Heard:
             for field, kind in kinds
             for number, each in resolved.get(field, {}).items()
         ]
+        return found + self._named()
+
+    def _named(self) -> list[tuple[str, str]]:
+        """The roles and channels of the server whose mention, or whose name, stands in what was typed."""
         guild = self._interaction.guild
-        for number in _ROLE.findall(str([each.get("value") for each in self._options()])):
-            role = guild.get_role(int(number)) if guild else None
-            found += [(f"role:{number}", role.name)] if role else []
-        return found
+        typed = str([each.get("value") for each in self._options() if each.get("type") == STRING])
+        if guild is None or self.command.partition(" ")[0] != MODERATES:
+            return []
+        named = [
+            *((f"role:{each.id}", each.name, each.mention) for each in guild.roles if not each.is_default()),
+            *((f"{PLATFORM}:{each.id}", each.name, each.mention) for each in guild.channels),
+        ]
+        words = typed.casefold()
+        found = [(key, name) for key, name, sign in named if name.casefold() in words or sign in typed]
+        return sorted(found, key=lambda pair: -len(pair[1]))[:MOST_NAMED]
 
     @property
     def name(self) -> str:

@@ -74,7 +74,7 @@ class Reader:
         if asked is None or not (asked or (call.picture and private and not message.media_group_id)):
             return None
         if not private and message.text and _MODERATES.match(asked):
-            return _naming(replace(call, text=asked), message, asked)
+            return _naming(replace(call, text=asked, titles=_place(message)), message, asked)
         return replace(call, text=asked)
 
     def _for_us(self, text: str, *, private: bool) -> str | None:
@@ -102,13 +102,22 @@ class Reader:
 
 def _naming(call: Call, message: Message, asked: str) -> Call:
     """People who are mentioned, by their Who: only Telegram knows whom a mention means."""
-    titles = []
+    titles = list(call.titles)
     for entity, text in message.parse_entities([MessageEntity.TEXT_MENTION]).items():
         if entity.user is not None:
             who = f"{NAME}:{entity.user.id}"
-            titles.append((who, entity.user.full_name))
+            titles.append((f"person:{who}", entity.user.full_name))
             asked = asked.replace(text, who, 1)
     return replace(call, text=asked, titles=tuple(titles))
+
+
+def _place(message: Message) -> tuple[tuple[str, str], ...]:
+    """What the topic is called: Telegram says so with each message that answers nobody."""
+    first = message.reply_to_message
+    if not message.is_topic_message or first is None or first.forum_topic_created is None:
+        return ()
+    topic = f"{NAME}:{message.chat.id}/{message.message_thread_id or 0}"
+    return ((topic, first.forum_topic_created.name),)
 
 
 def wordless(call: Call) -> bool:

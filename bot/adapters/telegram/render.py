@@ -6,9 +6,10 @@ copies it.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
-from telegram import ForceReply, InlineKeyboardMarkup, MessageEntity
+from telegram import ForceReply, InlineKeyboardMarkup, MessageEntity, User
 
 from bot.adapters.telegram.keyboard import Pack, keyboard
 from bot.adapters.telegram.rich import CAPTION, TEXT, Rich, cut, units
@@ -19,6 +20,7 @@ HINT = 64
 CELLS = 10
 """Of a progress bar."""
 LINK = "https://t.me/"
+_PERSON = re.compile(r"(?<![\w:])telegram:(\d{1,18})\b")
 _ICONS = {Tone.WAITING: "⏳ ", Tone.REFUSED: "✋ ", Tone.BROKEN: "⚠️ "}
 
 
@@ -57,7 +59,19 @@ def render(
         )
     else:
         markup = keyboard(reply.buttons, pack, reply.prompt if reply.tone is Tone.GOOD else "")
+    _tappable(rich)
     return Shown(*rich.trimmed(), markup, images, more)
+
+
+def _tappable(rich: Rich) -> None:
+    """A person named by their number can be tapped, to see who that is."""
+    taken = [(each.offset, each.offset + each.length) for each in rich.entities]
+    for match in _PERSON.finditer(rich.text):
+        begin = units(rich.text[: match.start()])
+        end = begin + units(match[0])
+        if all(end <= first or last <= begin for first, last in taken):
+            user = User(int(match[1]), match[0], is_bot=False)
+            rich.entities.append(MessageEntity(MessageEntity.TEXT_MENTION, begin, end - begin, user=user))
 
 
 def _form(reply: Reply) -> Button | None:

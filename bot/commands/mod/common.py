@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, TypeAlias
 
@@ -25,6 +25,9 @@ from storage.refusal import Refusal
 
 MOST = 1_000_000
 """Credits that one command may name."""
+ROLELESS = frozenset(["telegram"])
+"""Chats that know no roles: what is not known there is a role of the community's own, which
+``/mod role`` gives."""
 GENEROUS = 10
 """How many times the operator's daily credits a moderator who is not the owner may allow or give a person."""
 Subject: TypeAlias = Annotated[
@@ -69,11 +72,18 @@ class Meant:
 
 
 _WHO = re.compile(r"[a-z]{2,12}:[^\s#@]{1,200}")
-_EVERYBODY = frozenset(["everybody", "everyone", "all", "members", "todos", "todas", "todo", "miembros"])
-_POOL = frozenset(["pool", "community", "bote", "comunidad"])
+_EVERYBODY = frozenset([
+    "everybody", "everyone", "everyone else", "all", "all members", "members", "member", "person", "people",
+    "users", "user", "todos", "todas", "todo", "todo el mundo", "todos los miembros", "miembros", "miembro",
+    "persona", "gente", "usuarios", "usuario",
+])  # fmt: skip
+_POOL = frozenset([
+    "pool", "community", "whole community", "all together", "bote", "comunidad", "toda comunidad",
+    "toda la comunidad", "todos juntos",
+])  # fmt: skip
 _ME = frozenset(["me", "yo", "mi", "mí"])
 _HERE = frozenset(["#here", "#aqui", "#aquí"])
-_ADMINS = frozenset(["@admin", "@admins", "@administrator", "@administradores"])
+_ADMINS = frozenset(["admin", "admins", "administrator", "administrators", "administradores"])
 
 
 def meant(tx: Connection, text: str, call: Call, me: int, app: App, *, look: bool = False) -> Meant:
@@ -87,15 +97,20 @@ def meant(tx: Connection, text: str, call: Call, me: int, app: App, *, look: boo
         raise Refusal("missing_value", flag="who")
     if folded.lstrip("@") in _ME:
         return Meant("person", str(me), me)
-    if folded in _EVERYBODY:
+    if folded.lstrip("@") in _EVERYBODY:
         return Meant("everybody", "")
     if folded in _POOL:
         return Meant("pool", "")
     if folded in _HERE or folded.startswith("#"):
         return _numbered(tx, word, call)
-    if _WHO.fullmatch(word):
+    if is_person(word):
         return _person(tx, word, call, app, look)
     return Meant("role", _role(tx, word, call))
+
+
+def is_person(text: str) -> bool:
+    """Is it a person as chats write them: ``discord:5``?"""
+    return _WHO.fullmatch(text) is not None
 
 
 def _person(tx: Connection, who: str, call: Call, app: App, look: bool) -> Meant:
@@ -119,17 +134,35 @@ def _numbered(tx: Connection, word: str, call: Call) -> Meant:
         return Meant("person", str(job.account), job.account)
     channel = _known(tx, name, call, "channel")
     if not channel:
-        raise Refusal("unknown_subject", name=shown(word))
+        code = "unknown_topic" if platform(call.community) in ROLELESS else "unknown_subject"
+        raise Refusal(code, name=shown(word))
     return Meant("channel", channel)
 
 
+def role_of(tx: Connection, name: str, call: Call) -> str:
+    """The role of this name, where only a role can be meant. Raises Refusal unknown_subject."""
+    return _role(tx, name.lstrip("@"), call)
+
+
 def _role(tx: Connection, word: str, call: Call) -> str:
-    if word.casefold() in _ADMINS:
-        return "administrator"
     role = _known(tx, word.removeprefix("@"), call, "role")
-    if not role:
+    if role:
+        return role
+    if word.removeprefix("@").casefold() in _ADMINS:
+        return "administrator"
+    if platform(call.community) not in ROLELESS:
         raise Refusal("unknown_subject", name=shown(word))
-    return role
+    if word.startswith("@"):  # the name of a person there, whom only the platform knows
+        raise Refusal("unknown_mention", name=shown(word))
+    return word.casefold()[:60]
+
+
+def lonely(tx: Connection, role: str, call: Call) -> tuple[tuple[str, str], ...]:
+    """That nobody has a role yet, and how to give it: of those that moderators give."""
+    own = ":" not in role and role != "administrator"
+    if not own or allowances.has_members(tx, call.community, role):
+        return ()
+    return ((f"@{gate.titled(tx, role)}", say(call.language, "mod.lonely", role=role)),)
 
 
 def _known(tx: Connection, name: str, call: Call, kind: Literal["role", "channel"]) -> str:
@@ -145,7 +178,7 @@ def _known(tx: Connection, name: str, call: Call, kind: Literal["role", "channel
 
 def named(word: str, reason: str, call: Call) -> tuple[str, str]:
     """Who and why: in an answer to somebody's message all words may be the reason."""
-    if call.about and not (_WHO.fullmatch(word) or word.startswith(("#", "@"))):
+    if call.about and not (is_person(word) or word.startswith(("#", "@"))):
         return call.about, f"{word} {reason}".strip()
     return word, reason
 
@@ -223,13 +256,21 @@ def sentence(tx: Connection, act: Act, language: str) -> str:
     if kind:
         facts["who"] = called(tx, kind, key, language)
     facts["parts"] = in_words(tx, facts.get("parts", {}), language)
+    facts["allowances"] = " ".join(_allowed(tx, each, language) for each in facts.get("allowances", ()))
     if facts.get("period"):
         facts["period"] = say(language, f"mod.period.{facts['period']}")
     if facts.get("way"):
         facts["way"] = say(language, f"button.{facts['way']}")
     if facts.get("until"):
         facts["until"] = moment(language, Moment(facts["until"], zone))
-    return say(language, f"mod.did.{act.what}", **facts).rstrip()
+    return " ".join(say(language, f"mod.did.{act.what}", **facts).split())
+
+
+def _allowed(tx: Connection, said: Sequence[Any], language: str) -> str:
+    kind, key, amount, period = said
+    period = say(language, f"mod.period.{period}")
+    line = say(language, "mod.quota.line", units=amount, period=period)
+    return f"{called(tx, kind, key, language)}: {line}."
 
 
 def units(credits_: float) -> int:

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from bot.app import App
 from bot.commands import choose
-from bot.commands.mod.common import change, confirmed, meant, moderator, units
+from bot.commands.mod.common import change, confirmed, meant, moderator, role_of, units
 from bot.commands.mod.limits import Lift, rewrite, shown
 from bot.commands.mod.parts import hours_in_words
 from bot.options import CHOICES, Option, nearest
@@ -65,9 +65,7 @@ async def answer(ask: Community, call: Call, app: App) -> AsyncIterator[Reply]:
                 meant(tx, f"#{each}", call, who.id, app).key for each in _names(ask.only, "#")
             )
         if ask.who is not None:
-            wanted["who"] = tuple(
-                meant(tx, f"@{each}", call, who.id, app).key for each in _names(ask.who, "@")
-            )
+            wanted["who"] = tuple(role_of(tx, each, call) for each in _names(ask.who, "@"))
         hours = _hours(ask, policy.said(tx, call.community).hours or ())
         wanted |= {"hours": hours} if hours is not None else {}
         channel = meant(tx, f"#{ask.channel.lstrip('#')}", call, who.id, app).key if ask.channel else ""
@@ -75,8 +73,9 @@ async def answer(ask: Community, call: Call, app: App) -> AsyncIterator[Reply]:
 
     if any((said, ask.only, ask.who, ask.free, ask.half, ask.closed, ask.lift)):
         done = await change(call, app, "community", work)
-        fields = await app.database.read(_shown, call, app.config.retention_days)
-        yield await confirmed(done, call, app, fields=fields)
+        hours = done.facts["parts"].get("hours")
+        remarks = await app.database.read(zoneless, call) if hours else ()
+        yield await confirmed(done, call, app, fields=remarks)
         return
     fields = await app.database.read(_shown, call, app.config.retention_days)
     yield Reply(
@@ -140,8 +139,6 @@ def _hours(ask: Community, before: tuple[Hours, ...]) -> tuple[Hours, ...] | Non
 
 def _shown(tx: Connection, call: Call, retention: int) -> tuple[tuple[str, str], ...]:
     counts, language = policy.counts(tx, call.community), call.language
-    hours = hours_in_words(counts.hours or (), language)
-    clock = ((say(language, "mod.policy.zone"), say(language, "mod.zoneless")),)
     gifts = policy.GIFTS if counts.gifts is None else counts.gifts
     lines = shown(tx, call, "", tuple(each for each in NAMES if each not in _TOLD))
     desk = say(
@@ -149,8 +146,21 @@ def _shown(tx: Connection, call: Call, retention: int) -> tuple[tuple[str, str],
         "mod.here" if counts.desk == lane(call.place) else "mod.elsewhere" if counts.desk else "mod.nowhere",
     )
     return (
-        *lines, *hours, *(clock if hours and not counts.zone else ()),
+        *lines, *hours_shown(tx, call),
         (say(language, "mod.policy.retention"), _kept(language, counts.retention, retention)),
         (say(language, "mod.policy.gifts"), say(language, "mod.gifts_a_day", units=gifts)),
         (say(language, "mod.policy.desk"), desk),
     )  # fmt: skip
+
+
+def hours_shown(tx: Connection, call: Call) -> tuple[tuple[str, str], ...]:
+    """The hours that count here, and whose clock they are read on if nobody said."""
+    hours = hours_in_words(policy.counts(tx, call.community).hours or (), call.language)
+    return (*hours, *(zoneless(tx, call) if hours else ()))
+
+
+def zoneless(tx: Connection, call: Call) -> tuple[tuple[str, str], ...]:
+    """That hours are UTC, where nobody said a zone."""
+    if policy.counts(tx, call.community).zone:
+        return ()
+    return ((say(call.language, "mod.policy.zone"), say(call.language, "mod.zoneless")),)

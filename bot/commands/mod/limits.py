@@ -10,8 +10,8 @@ import msgspec
 
 from bot.app import App
 from bot.commands import choose
-from bot.commands.mod.common import change, confirmed, meant, moderator
-from bot.commands.mod.parts import differing, written
+from bot.commands.mod.common import change, confirmed, meant, moderator, role_of
+from bot.commands.mod.parts import written
 from bot.options import Option, flags_of
 from bot.talk import Call, Reply
 from bot.texts import say
@@ -69,7 +69,7 @@ async def answer(ask: Limits, call: Call, app: App) -> AsyncIterator[Reply]:
 
     def work(tx: Connection, who: Account) -> Change:
         if ask.role is not None and ask.weight is not None:
-            role = meant(tx, _at(ask.role), call, who.id, app).key
+            role = role_of(tx, ask.role, call)
             before = policy.counts(tx, call.community).weights or {}
             wanted["weights"] = {**before, role: ask.weight}
         return rewrite(tx, call.community, channel(tx, who.id), wanted, ask, NAMES)
@@ -93,10 +93,6 @@ def _hashed(name: str) -> str:
     return name if name.startswith("#") else f"#{name}"
 
 
-def _at(name: str) -> str:
-    return name if name.startswith("@") else f"@{name}"
-
-
 def _models(text: str | None, app: App) -> tuple[str, ...] | None:
     if text is None:
         return None
@@ -113,11 +109,17 @@ def rewrite(
 ) -> Change:
     """Change a policy: what is ``wanted``, and nothing more of what ``ask.lift`` names."""
     before = policy.said(tx, community, channel)
-    after = msgspec.structs.replace(before, **{**_lifted(ask, names, before), **wanted})
+    return rewritten(tx, community, channel, {**_lifted(ask, names, before), **wanted})
+
+
+def rewritten(tx: Connection, community: str, channel: str, parts: Mapping[str, Any]) -> Change:
+    """Change these parts of a policy, with the way back."""
+    before = policy.said(tx, community, channel)
+    after = msgspec.structs.replace(before, **parts)
     policy.save(tx, community, channel, after)
     subject = ["channel", channel] if channel else ["pool", ""]
-    back = acts.parts_back(community, channel, differing(after, before))
-    return Change({"subject": subject, "parts": differing(before, after)}, [back])
+    back = acts.policy_back(community, channel, before, after)
+    return Change({"subject": subject, "parts": policy.differing(before, after)}, back)
 
 
 _PARTS = {"weight": "weights", "role": "weights"}

@@ -11,7 +11,7 @@ from bot.commands.common import LAST_JOB
 from bot.commands.mod.common import change, confirmed, credits_line, moderator, person, sentence
 from bot.options import Option
 from bot.talk import Button, Call, Reply
-from bot.texts import moment, number, say
+from bot.texts import moment, number, say, spoken
 from storage import acts, policy, stats
 from storage.accounts import Account
 from storage.acts import Act, Change
@@ -50,18 +50,18 @@ class Undo:
 
 
 async def mod(ask: Mod, call: Call, app: App) -> AsyncIterator[Reply]:
-    """Every part of /mod with its sentence and how it is written."""
-    from bot.commands import MODERATION
+    """The quickest way, and every part of /mod with its sentence."""
+    from bot.commands import MODERATION, spelled
 
     await moderator(call, app)
-    groups: dict[str, list[str]] = {}
-    for each in MODERATION:
-        if " " in each.name:
-            root, name = each.name.rsplit(" ", 1)
-            line = f"{name}: {say(call.language, f'command.{each.key}.summary')}"
-            groups.setdefault(f"/{root}", []).append(line)
-    fields = tuple((root, "\n".join(lines)) for root, lines in groups.items())
-    text = say(call.language, "mod.help", who=say(call.language, "mod.help_who"))
+    language = spoken(call.language)
+    fields = tuple(
+        (f"/{spelled(each.name, language)}", say(language, f"command.{each.key}.summary"))
+        for each in MODERATION
+        if each.ask is not Mod
+    )
+    example = say(call.language, "command.mod.setup.example")
+    text = say(call.language, "mod.help", example=example, who=say(call.language, "mod.help_who"))
     yield Reply(text, title=say(call.language, "mod.title"), fields=fields, private=True)
 
 

@@ -14,12 +14,6 @@ from storage.database import Connection
 from storage.policy import Policy
 
 
-def differing(before: Policy, after: Policy) -> dict[str, Any]:
-    """The parts that are not what they were, as they can be recorded; None is taken back."""
-    old, new = msgspec.to_builtins(before), msgspec.to_builtins(after)
-    return {name: new.get(name) for name in after.__struct_fields__ if old.get(name) != new.get(name)}
-
-
 def in_words(tx: Connection, parts: Mapping[str, Any], language: str) -> str:
     """``Free: 22:00–08:00. Time zone: Europe/Madrid.``"""
     policy = msgspec.convert(dict(parts), Policy)

@@ -55,7 +55,7 @@ class Role:
     """Give a person a role of this community's own, or take it (``leave``)."""
 
     role: Annotated[str, Option("role", ("rol",), word=True, names="role", longest=60)]
-    person: Person
+    person: Person = ""
     leave: Annotated[bool, Option("leave", ("quitar", "salir"))] = False
 
 

@@ -18,6 +18,7 @@ from bot.commands.mod.common import (
     check_generous,
     confirmed,
     credits_line,
+    lonely,
     meant,
     moderator,
     named,
@@ -106,7 +107,7 @@ class Reset:
 async def show(ask: Show, call: Call, app: App) -> AsyncIterator[Reply]:
     """The allowances of this community, or one subject's."""
     me = await moderator(call, app)
-    fields = await app.database.read(_shown, ask.subject, call, me.id, app)
+    fields = await app.database.read(_shown, ask.subject or call.about, call, me.id, app)
     key = "mod.quota.text" if fields else "mod.quota.none"
     yield Reply(
         say(call.language, key, n=app.config.daily_credits),
@@ -119,13 +120,20 @@ async def show(ask: Show, call: Call, app: App) -> AsyncIterator[Reply]:
 def _shown(tx: Connection, text: str, call: Call, me: int, app: App) -> tuple[tuple[str, str], ...]:
     now, language = app.clock(), call.language
     if not text:
-        found = allowances.of_community(tx, call.community)
-        return tuple((called(tx, each.kind, each.key, language), line(each, language)) for each in found)
+        return allowance_fields(tx, call)
     subject = meant(tx, text, call, me, app, look=True)
     if subject.account is not None:
         return _person(tx, subject.account, call, now)
     wanted = allowances.get(tx, call.community, subject.kind, subject.key)
     return _pots(tx, [allowances.pot(tx, wanted, 0, now)] if wanted else [], language)
+
+
+def allowance_fields(tx: Connection, call: Call) -> tuple[tuple[str, str], ...]:
+    """Every allowance here, whose it is in front."""
+    found = allowances.of_community(tx, call.community)
+    return tuple(
+        (called(tx, each.kind, each.key, call.language), line(each, call.language)) for each in found
+    )
 
 
 def _person(tx: Connection, account: int, call: Call, now: float) -> tuple[tuple[str, str], ...]:
@@ -194,7 +202,10 @@ async def set_(ask: Set, call: Call, app: App) -> AsyncIterator[Reply]:
         allowances.decide(tx, Allowance(call.community, subject.kind, subject.key, period, wanted))
         return Change(_facts(subject, units=wanted, period=period), [back], subject.account)
 
-    yield await confirmed(await change(call, app, "quota.set", work), call, app)
+    done = await change(call, app, "quota.set", work)
+    kind, key = done.facts.get("subject") or ("", "")
+    fields = await app.database.read(lonely, key, call) if kind == "role" else ()
+    yield await confirmed(done, call, app, fields=fields)
 
 
 def _period(text: str) -> Period:

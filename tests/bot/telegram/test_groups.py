@@ -244,3 +244,25 @@ async def test_without_its_own_pace_the_crowd_would_be_refused(
     monkeypatch.setattr(Pacer, "_start", lambda self, *rest: self._clock())
     with pytest.raises(AssertionError):
         await crowd(tmp_path, 0.05, 30)
+
+
+async def test_a_topic_is_known_by_its_name_and_a_person_by_none(here: House) -> None:
+    """A moderator names the topic, and mentions somebody, whose name is nowhere kept."""
+    world = here.tele.world
+    ana, beto, group = world.person("Ana"), world.person("Bartolomeo"), world.group("Friends", forum=True)
+    group.admins, topic = {ana.id}, world.topic(group, "Art room")
+    async with here.bot() as app:
+        ana.say("/mod setup only here, supporters 9", group, topic=topic)
+        await here.tele.until(lambda: any("Only in: #Art room" in each.said for each in ana.private.ours))
+        ana.say(f"/mod warn [{beto.name}] please be kind", group, topic=topic)
+        warned = await here.tele.until(
+            lambda: next((each for each in ana.private.ours if "is warned" in each.said), None)
+        )
+        assert warned.styled("text_mention") == [f"telegram:{beto.id}"], "a tap shows who it is"
+        kept = await app.database.read(lambda tx: tx.execute("SELECT name FROM title").fetchall())
+        assert kept == [("Art room",)]
+        hello = beto.say("hello", group, topic=topic)
+        ana.say("/mod role supporters", group, topic=topic, to=hello)
+        await here.tele.until(
+            lambda: any("has the role supporters" in each.said for each in ana.private.ours)
+        )

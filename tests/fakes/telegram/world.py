@@ -114,6 +114,8 @@ class Chat:
     messages: list[Message] = field(default_factory=list)
     topics: dict[int, str] = field(default_factory=dict)
     """Topic → open, closed."""
+    named: dict[int, str] = field(default_factory=dict)
+    """Topic → what it is called."""
     forum: bool = False
     member: bool = True
     """Is the bot in it?"""
@@ -201,6 +203,12 @@ class Message:
             known |= {"message_thread_id": self.topic, "is_topic_message": True}
         if self.to and deep:
             known["reply_to_message"] = self.to.json(deep=False)
+        elif self.topic in self.chat.named and deep:
+            made = {"name": self.chat.named[self.topic], "icon_color": 7_322_096}
+            known["reply_to_message"] = {
+                "message_id": self.topic, "date": self.date, "chat": self.chat.json(),
+                "message_thread_id": self.topic, "is_topic_message": True, "forum_topic_created": made,
+            }  # fmt: skip
         if self.markup and "inline_keyboard" in self.markup:
             known["reply_markup"] = self.markup
         known |= {"media_group_id": self.album} if self.album else {}
@@ -256,9 +264,12 @@ class World:
         self.chats[chat.id] = chat
         return chat
 
-    def topic(self, chat: Chat) -> int:
+    def topic(self, chat: Chat, name: str = "") -> int:
+        """A topic; what answers nobody in one with a name answers its beginning."""
         number = next(self.numbers)
         chat.topics[number] = "open"
+        if name:
+            chat.named[number] = name
         return number
 
     def migrate(self, chat: Chat, *, tell: bool = False) -> Chat:

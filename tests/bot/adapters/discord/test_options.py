@@ -221,3 +221,23 @@ async def test_the_engine_s_own_grid_is_what_is_shown(tmp_path: Path) -> None:
         await draw(house)
         message = await house.pictures(result)
         assert len(message.attachments) == 1
+
+
+async def test_a_moderator_sets_a_server_up_with_one_line_and_the_names_they_know(tmp_path: Path) -> None:
+    """Roles and channels are found by their names as they are typed, not only as mentions."""
+    import discord
+
+    async with server(tmp_path) as house:
+        boss = house.guild.create_role("Boss", permissions=discord.Permissions(manage_guild=True))
+        house.guild.create_role("Supporters")
+        house.guild.create_text_channel("chat")
+        mod = house.join("mod", roles=[boss])
+        line = "members 20 a day, supporters 100, #chat only, 4 at a time, nights free, Madrid time"
+        done = await house.answer(await mod.slash(house.channel, "mod setup", what=line))
+        assert r"Everybody: 20 credits a day. \@Supporters: 100 credits a day." in said(done)
+        assert "Only in: #chat" in said(done)
+        refused = await house.answer(await house.join("ana").slash(house.channel, "imagine", prompt="a fox"))
+        assert "Here I do: #chat" in said(refused)
+        await house.answer(await mod.slash(house.channel, "mod setup", what="@everyone 5 a day"))
+        undone = await house.answer(await mod.slash(house.channel, "mod undo", number=1))
+        assert "Change 1 is undone" in said(undone)
