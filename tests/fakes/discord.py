@@ -24,6 +24,8 @@ EPOCH = 1_420_070_400
 APPLICATION, BOT, GUILD = 7_000, 7_001, 7_002
 TOKEN = "MTA3MDAx.secret.token"
 TOKEN_SECONDS, NONCE_SECONDS = 15 * 60, 5 * 60
+FIRST_SECONDS = 3
+"""For the first answer to an interaction."""
 UNKNOWN_MESSAGE, UNKNOWN_WEBHOOK, UNKNOWN_INTERACTION, ANSWERED = 10_008, 10_015, 10_062, 40_060
 EPHEMERAL = 64
 
@@ -263,7 +265,7 @@ class Wire:
 
     def _callback(self, number: int, token: str, body: Any, files: dict[str, bytes]) -> tuple[int, Any]:
         known = self.interactions.get(number)
-        if known is None or known.token != token or self._dead(known):
+        if known is None or known.token != token or self._age(known) > FIRST_SECONDS or known.expired:
             return 404, {"message": "Unknown interaction", "code": UNKNOWN_INTERACTION}
         if known.answered:
             return 400, {"message": "Interaction has already been acknowledged.", "code": ANSWERED}
@@ -277,7 +279,10 @@ class Wire:
         known.message = self._post(known.channel, data, files, private=private).id
 
     def _dead(self, known: Interaction) -> bool:
-        return known.expired or self.clock() - ((known.id >> 22) / 1_000 + EPOCH) > TOKEN_SECONDS
+        return known.expired or self._age(known) > TOKEN_SECONDS
+
+    def _age(self, known: Interaction) -> float:
+        return self.clock() - ((known.id >> 22) / 1_000 + EPOCH)
 
     def _webhook(
         self, method: str, token: str, number: str, body: Any, files: dict[str, bytes]

@@ -101,6 +101,7 @@ def quick() -> Iterator[None]:
         mock.patch("bot.adapters.discord.rest.PAUSE", 0.15),
         mock.patch("bot.adapters.discord.rest.PATIENCE", 1.5),
         mock.patch("bot.adapters.discord.asked.GRACE", 0.05),
+        mock.patch("bot.adapters.discord.deliver.FIRST", 1.0),
         mock.patch("bot.adapters.discord.client.AGAIN", (0.1, 0.2)),
         mock.patch("bot.adapters.discord.client.SILENCE", SILENCE),
         mock.patch("discord.http.asyncio", sooner),

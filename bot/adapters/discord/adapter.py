@@ -64,6 +64,8 @@ class Discord:
         self._asked: OrderedDict[int, Asked] = OrderedDict()
         self._calls: asyncio.Queue[Call | None] = asyncio.Queue()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._parts: list[asyncio.Task[None]] = []
+        """What listens: the connection, and what the bot says about itself."""
         self._lag: float | None = None
         """The smallest time that an interaction took to us, as the two clocks tell it (s)."""
         self._closed = False
@@ -83,17 +85,17 @@ class Discord:
 
     async def listen(self) -> AsyncIterator[Call]:
         """Every call that people make, until the adapter is closed."""
-        parts = [asyncio.create_task(part) for part in (self._connected(), self._tend())]
-        for part in parts:
+        self._parts = [asyncio.create_task(part) for part in (self._connected(), self._tend())]
+        for part in self._parts:
             part.add_done_callback(self._ended)
         try:
             while (call := await self._calls.get()) is not None:
                 yield call
-            for part in parts:
-                if part.done():
+            for part in self._parts:
+                if part.done() and not part.cancelled():
                     part.result()
         finally:
-            for part in parts:
+            for part in self._parts:
                 part.cancel()
 
     def _ended(self, part: asyncio.Task[None]) -> None:
@@ -131,6 +133,8 @@ class Discord:
             return
         self._closed = True
         self._calls.put_nowait(None)
+        for part in self._parts:  # or it would connect anew what is closed here
+            part.cancel()
         with suppress(TimeoutError):
             async with asyncio.timeout(CLOSING):
                 waiting = [each.wait(0) for each in self._asked.values() if each.state is State.OPEN]

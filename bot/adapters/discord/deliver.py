@@ -13,11 +13,14 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from bot.adapters.discord.place import Address
+from bot.adapters.discord.place import Address, made_at
 from bot.adapters.discord.render import DELIVERED, PRESS, Message, packed
 from bot.adapters.discord.rest import NoAccess, NoMessage, NoToken, Rest
-from bot.talk import Gone, Reply, Tone
+from bot.talk import Gone, Later, Reply, Tone
 
+FIRST = 5.0
+"""Seconds in which a first answer may still come about that an earlier life of ours sent: Discord takes one
+for three, clocks and lines have the others."""
 Render = Callable[[bool], Message]
 """The message; True: as a post of the bot's own, which tells the person and is recognised later."""
 
@@ -38,8 +41,10 @@ class Delivery:
         try:
             shown = await self._edited()
         except NoMessage:
+            self._patient()
             return await self._direct()
         except (NoToken, NoAccess):
+            self._patient()
             shown = None
         if shown is not None:
             return shown
@@ -49,6 +54,12 @@ class Delivery:
             return await self._posted(self.address.channel)
         except NoAccess:
             return await self._direct()
+
+    def _patient(self) -> None:
+        """Another message is made only when no first answer can come beside it any more. Raises Later."""
+        age = self.now - made_at(self.address.interaction)
+        if not self.address.message and 0 <= age < FIRST:
+            raise Later(FIRST - age)
 
     @property
     def _secret(self) -> bool:

@@ -231,17 +231,20 @@ async def test_whatever_ends_a_connection_it_is_made_again(
 async def deliver(server: Wire, house: Room, count: int, seed: int) -> None:
     """So many finished jobs, each in a channel of its own, every third with a token that is old."""
     order = random.Random(seed)
+    for number in range(count):
+        asked = server.interaction(20_000 + number, 5, age=16 * 60 if order.random() < 0.4 else 0.0)
+        await draw(house, Address(asked.channel, 5, asked.message, asked.id, asked.token), seed=number)
+
+
+async def draw(house: Room, address: Address, seed: int) -> None:
+    """A job whose pictures go there."""
 
     def meet(tx: Any) -> int:
         return accounts.meet(tx, "discord:5", "en", 0.0, grant=10**9).id
 
     account = await house.app.database.write(meet)
-    for number in range(count):
-        asked = server.interaction(20_000 + number, 5, age=16 * 60 if order.random() < 0.4 else 0.0)
-        address = Address(asked.channel, 5, asked.message, asked.id, asked.token)
-        request = Request(prompt="x", width=64, height=64, steps=1, count=1, seed=number)
-        new = NewJob(account, f"k{number}", request, 1, 0.1, address.place, "en")
-        await house.app.dispatch.submit(new)
+    request = Request(prompt="x", width=64, height=64, steps=1, count=1, seed=seed)
+    await house.app.dispatch.submit(NewJob(account, f"k{seed}", request, 1, 0.1, address.place, "en"))
 
 
 def faulty(seed: int, share: float) -> Callable[[str, str], None]:
@@ -337,6 +340,24 @@ async def test_an_edit_that_came_about_unheard_before_its_token_grew_old_is_foun
         assert "POST" not in said
         (message,) = server.messages.values()
         assert message.files
+
+
+@pytest.mark.usefixtures("soon")
+@pytest.mark.parametrize("control", [False, True], ids=["patient", "control"])
+async def test_a_first_answer_that_a_killed_life_had_sent_is_waited_for(
+    control: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is on its way while the next life looks for it. Control: who does not wait shows it twice."""
+    if control:
+        monkeypatch.setattr("bot.adapters.discord.deliver.FIRST", 0.0)
+    async with wire() as server, bot(server, tmp_path, []) as (house, adapter):
+        await until(adapter.client.is_ready)
+        asked = server.interaction(20_000, 5, answered=False)
+        await draw(house, Address(asked.channel, 5, 0, asked.id, asked.token), seed=1)
+        await until(lambda: any(method == "PATCH" for method, _ in server.asked))
+        server._answer(asked, {}, {"falopitas-1.png": b""}, private=False)
+        await until(lambda: house.app.outbox._messages and house.app.outbox._messages[1].over)
+        assert sum(bool(each.files) for each in server.messages.values()) == (2 if control else 1)
 
 
 @pytest.mark.usefixtures("soon")
