@@ -40,10 +40,13 @@ _TABLES = {
     "purses": "SELECT id, community, extra FROM purse WHERE kind = 'person' AND key = CAST(? AS TEXT)",
     "decisions": "SELECT rule, verdict, at FROM decision WHERE account = ? ORDER BY id",
     "sanctions": "SELECT community, kind, reason, at, until, ended FROM sanction WHERE account = ?",
+    "allowances": "SELECT community, period, units FROM allowance "
+    "WHERE kind = 'person' AND key = CAST(? AS TEXT)",
+    "moderation": "SELECT community, what, facts, at, undone FROM act WHERE subject = ? ORDER BY id",
     "roles": "SELECT community, role FROM membership WHERE account = ?",
     "refusals": "SELECT kind, state, rule, matched, request, at FROM matter WHERE account = ? ORDER BY id",
 }
-_JSON = frozenset({"request", "settings"})
+_JSON = frozenset({"request", "settings", "facts"})
 
 
 def everything(tx: sqlite3.Connection, account: int) -> dict[str, list[dict[str, Any]]]:
@@ -58,10 +61,10 @@ def _rows(tx: sqlite3.Connection, sql: str, account: int) -> list[dict[str, Any]
     return [{name: json.loads(v) if name in _JSON and v else v for name, v in row.items()} for row in rows]
 
 
-def files(tx: sqlite3.Connection, account: int) -> tuple[tuple[int, int, str], ...]:
-    """Every picture to take along: its job, its number (-1 the grid), its digest."""
+def files(tx: sqlite3.Connection, account: int) -> tuple[tuple[int, int, int, str], ...]:
+    """Every picture to take along, the oldest first: id, job, number (-1 the grid), digest."""
     rows = tx.execute(
-        "SELECT job, number, digest FROM piece JOIN job ON job.id = piece.job "
+        "SELECT piece.id, job, number, digest FROM piece JOIN job ON job.id = piece.job "
         "WHERE piece.account = ? AND job.shown <> 'withheld' ORDER BY piece.id",
         (account,),
     )

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from bot import backups, converse, housekeeping
+from bot.commands import mydata
 from bot.commands.details import Details
 from bot.home import Home
 from inference import wire
@@ -175,6 +176,29 @@ async def test_my_data_are_a_zip_of_every_row_and_picture(here: Town) -> None:
         assert archive.read("pictures/1-1.png").startswith(b"\x89PNG")
     assert rows["jobs"][0]["request"]["prompt"] == "a fox"
     assert reply.private
+
+
+async def test_more_pictures_than_a_message_carries_come_in_parts(
+    here: Town, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each once, the newest first; the rows in the first part alone."""
+    for text in ("a fox --n 2", "a wolf --n 1"):
+        await here.say(ANA, text)
+    monkeypatch.setattr(mydata, "LARGEST", 1)
+    (reply,) = await here.say(ANA, "/mydata")
+    names = []
+    while True:
+        with zipfile.ZipFile(io.BytesIO(reply.images[0].data)) as archive:
+            names.append(sorted(archive.namelist()))
+        if not reply.buttons:
+            break
+        reply = await here.press(reply, "The next pictures", ANA)
+        assert reply.text.startswith("1 more of your")
+    assert [each for each in names[0] if each.endswith("json")] == ["mydata.json"]
+    assert sorted(name for part in names for name in part if name != "mydata.json") == [
+        "pictures/1-1.png", "pictures/1-2.png", "pictures/1-grid.png", "pictures/2-1.png",
+    ]  # fmt: skip
+    assert len(names) == 4
 
 
 async def test_forgetting_asks_once_and_leaves_no_byte_on_the_disk(here: Town, tmp_path: Path) -> None:

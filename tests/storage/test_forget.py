@@ -143,6 +143,10 @@ def test_what_is_taken_along_is_everything(tx: sqlite3.Connection) -> None:
     assert len(taken["jobs"]) == 30
     assert sum(each["jobs"] for each in taken["usage"]) == 30
     assert taken["account"][0]["settings"] == {"negative": "lilac-negative"}
+    assert [(each["period"], each["units"]) for each in taken["allowances"]] == [("day", 600_000)]
+    assert [(each["what"], each["facts"]) for each in taken["moderation"]] == [
+        ("warn", {"reason": "shout louder"})
+    ]
     assert len(taken["pictures"]) == len(forget.files(tx, me)) > 20
     assert (
         sum(each["units"] for each in taken["ledger"] if each["purse"] is None)
