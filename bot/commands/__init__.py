@@ -157,7 +157,7 @@ _WORDS = {
     "unblock": "desbloquear",
     "warn": "avisar", "role": "rol", "rules": "reglas", "list": "lista", "add": "agregar", "remove": "quitar",
     "test": "probar", "cases": "casos", "community": "comunidad", "log": "registro", "stats": "uso",
-    "undo": "deshacer", "picture": "imagen", "page": "pagina", "setup": "configurar",
+    "undo": "deshacer", "picture": "imagen", "page": "página", "setup": "configurar",
 }  # fmt: skip
 """The words of a path in Spanish."""
 

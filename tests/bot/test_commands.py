@@ -10,7 +10,7 @@ import msgspec
 import pytest
 import pytest_asyncio
 
-from bot import commands
+from bot import commands, texts
 from bot.commands.again import Again
 from bot.commands.cancel import Cancel
 from bot.commands.delete import Delete
@@ -27,6 +27,7 @@ from bot.commands.vary import Vary
 from bot.talk import Reply, Tone
 from inference import wire
 from storage import accounts, decisions, gallery, jobs, ledger
+from storage.accounts import OWNER
 from storage.jobs import Job, Status
 from storage.refusal import Refusal
 from tests.fakes.engine import FakeEngine
@@ -563,6 +564,24 @@ async def test_styles_and_models_are_listed(here: Room) -> None:
     (models,) = await here.ask("/models")
     assert [name for name, _ in models.fields] == ["builtin", "other"]
     assert "1 credit a picture" in models.fields[0][1]
+
+
+async def test_the_owner_is_told_what_a_model_would_cost_by_its_measured_time(here: Room) -> None:
+    """The price itself stays what the configuration says; others are told nothing of it."""
+    usual, other = here.app.config.models
+    work = usual.standard.work / other.standard.work
+    here.app.dispatch.speed.learn({usual.name: 0.1})
+    assert not [line for _, line in (await here.ask("/models", OWNER))[0].fields if "price =" in line]
+    here.app.dispatch.speed.learn({other.name: 0.1 * work * 6.0 * other.price / usual.price})
+    (said,) = await here.ask("/models", OWNER)
+    wanted = texts.number("en", round(6.0 * other.price, 1))
+    assert [f"by the time it takes here: price = {wanted}" in line for _, line in said.fields] == [
+        False,
+        True,
+    ]
+    here.app.dispatch.speed.learn({other.name: 0.1 * work * 1.1 * other.price / usual.price})
+    for who in (OWNER, "test:ana"):
+        assert not [line for _, line in (await here.ask("/models", who))[0].fields if "price =" in line]
 
 
 async def test_one_person_in_two_chats(here: Room) -> None:

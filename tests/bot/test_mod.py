@@ -163,7 +163,7 @@ async def test_a_refusal_says_which_how_much_is_left_and_when_it_refills_in_loca
         "This costs 4 credits; of the 5 that everybody has here you have 1 left.",
         "New ones on 18 Jan 00:00 Madrid. Fewer pictures (--n 1) or steps cost less.",
     ]
-    assert "Nuevos el 18 ene 00:00 Madrid" in sentence_of("es", over).text
+    assert "Se renuevan el 18 ene 00:00 Madrid" in sentence_of("es", over).text
 
 
 async def test_the_tightest_of_all_applies(here: Town) -> None:

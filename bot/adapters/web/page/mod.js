@@ -56,7 +56,7 @@ function drawDoor(error = null) {
   shown?.stop?.();
   shown = null;
   document.title = t("door.title");
-  const line = language === "es" ? "/mod pagina" : "/mod page";
+  const line = language === "es" ? "/mod página" : "/mod page";
   root.replaceChildren(
     h("main.door", {},
       h("div.door-head", {}, h("img", { src: "/icon.svg", alt: "", width: 84, height: 84 }), h("h1", { text: t("door.title") })),
