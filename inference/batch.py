@@ -165,7 +165,8 @@ class Turns(Generic[Name]):
 
     A bucket goes on until its allowance is used, so that latents are not parked after every step; its
     allowance grows with the weight of the people in it. No bucket waits longer than the others' allowances
-    and one step.
+    and one step. What is left of an allowance is never more than the whole of today's: it was perhaps given
+    when nobody knew yet what a picture costs, or to people who have left.
     """
 
     def __init__(self, quantum: float = QUANTUM) -> None:
@@ -181,11 +182,14 @@ class Turns(Generic[Name]):
         if len(self._left) == 1:
             self._left = dict.fromkeys(waiting, 0.0)  # nobody to owe anything to
             return next(iter(waiting))
-        while (left := self._left[bucket := next(iter(self._left))]) <= 0.0:
+        while True:
+            bucket = next(iter(self._left))
+            whole = self.quantum * max(waiting[bucket], LIGHTEST)
+            left = self._left[bucket] = min(self._left[bucket], whole)
+            if left > 0.0:
+                return bucket
             del self._left[bucket]
-            weight = max(waiting[bucket], LIGHTEST)
-            self._left[bucket] = left + self.quantum * weight  # it goes to the end of the round
-        return bucket
+            self._left[bucket] = left + whole  # it goes to the end of the round
 
     def spent(self, bucket: Name, seconds: float) -> None:
         """The step of ``bucket`` took ``seconds``."""

@@ -208,6 +208,30 @@ def test_a_bucket_with_more_people_gets_more() -> None:
     assert got["a"] / got["b"] == pytest.approx(3.0, rel=0.05)
 
 
+def test_an_allowance_shrinks_with_what_a_picture_is_found_to_cost() -> None:
+    """The first one is given before any picture was measured: on a fast machine it would last for minutes."""
+    turns = Turns[str](10.0)
+    waiting = {"hot": 9.0, "cool": 1.0}
+    assert turns.choose(waiting) == "hot"
+    turns.spent("hot", 0.1)
+    turns.quantum = 0.2
+    waited = 0.0
+    while turns.choose(waiting) == "hot":
+        turns.spent("hot", 0.1)
+        waited += 0.1
+    assert waited <= 9.0 * 0.2 + 0.1
+
+
+def test_an_allowance_shrinks_with_the_people_who_leave() -> None:
+    turns = Turns[str](1.0)
+    assert turns.choose({"hot": 9.0, "cool": 1.0}) == "hot"
+    waited = 0.0
+    while turns.choose({"hot": 1.0, "cool": 1.0}) == "hot":
+        turns.spent("hot", 0.1)
+        waited += 0.1
+    assert waited <= 1.0 + 0.1
+
+
 def test_a_lone_bucket_always_goes() -> None:
     turns = Turns[str]()
     for _ in range(50):
