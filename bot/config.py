@@ -256,7 +256,7 @@ class _Reader:
         table = self.document.get(key, {})
         if isinstance(table, dict):
             return table
-        self._report(key, "table")
+        self._report(key, "table", head="[models.mine]" if key == "models" else f"[{key}]")
         return {}
 
     def _fields(self, key: str, table: Mapping[str, Any], shape: type[Struct], skip: str) -> dict[str, Any]:
@@ -304,7 +304,7 @@ class _Reader:
             elif not re.fullmatch(NAME, name):
                 self._report(key, "bad_name")
             elif not isinstance(table, dict):
-                self._report(key, "table")
+                self._report(key, "table", head=f"[{key}]")
             else:
                 found.append(self._model(name, key, table))
         return tuple(found)

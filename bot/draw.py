@@ -171,17 +171,22 @@ async def ask(
 
 
 async def _warm(life: Life, output: Output, language: str) -> None:
-    """Wait until the engine that was just started has said how its models are, or ``WARM`` seconds."""
-    bar, app = output.bar(), life.app
+    """Wait until the engine that was just started has loaded what it loads by itself, or ``WARM`` seconds."""
+    bar, catalog = output.bar(), life.app.catalog
     bar.show(say(language, "cli.warming"), None)
     try:
         async with asyncio.timeout(WARM):
-            while any(app.dispatch.warming(name) for name in app.catalog.specs):  # noqa: ASYNC110 - no event
+            while not _is_warm({catalog.state(name).state for name in catalog.specs}):  # noqa: ASYNC110 - no event
                 await asyncio.sleep(0.05)
     except TimeoutError:
         return
     finally:
         bar.close()
+
+
+def _is_warm(states: set[str]) -> bool:
+    """One model is there or broken, and none is on its way: the others load when somebody wants them."""
+    return "loading" not in states and states != {"waiting"}
 
 
 # --- files

@@ -242,7 +242,8 @@ def _switch(field: Field, text: str) -> bool:
 def _text(field: Field, text: str) -> str:
     value = plain(text)
     if len(value) > field.option.longest:
-        raise Refusal("text_too_long", flag=field.flag, length=len(value), limit=field.option.longest)
+        code = "prompt_too_long" if field.option.words else "text_too_long"
+        raise Refusal(code, flag=field.flag, length=len(value), limit=field.option.longest)
     return value
 
 

@@ -68,7 +68,7 @@ def styled(app: App, spec: ModelSpec, prompt: str, wanted: str | None, usual: st
     name = usual if wanted is None else one_of("style", wanted, [*known, NO_STYLE])
     text = known.get(name or NO_STYLE, "{prompt}").replace("{prompt}", prompt)
     if len(text) > MAX_PROMPT:
-        raise Refusal("text_too_long", flag="prompt", length=len(text), limit=MAX_PROMPT)
+        raise Refusal("prompt_too_long", length=len(text), limit=MAX_PROMPT)
     return text
 
 

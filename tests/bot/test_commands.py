@@ -168,7 +168,7 @@ async def test_a_seed_nobody_chose_differs_each_time(here: Room) -> None:
         ("a fox of gore", "rule_words"),
         ("a fox of G\u200bÖre", "rule_words"),
         ("\x00\x01", "empty_prompt"),
-        ("a" * 3_999 + " --style ink", "text_too_long"),
+        ("a" * 3_999 + " --style ink", "prompt_too_long"),
     ],
 )
 async def test_what_cannot_be_drawn_is_refused_and_free(here: Room, text: str, code: str) -> None:

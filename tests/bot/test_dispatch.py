@@ -405,6 +405,33 @@ async def test_imagine_ends_with_a_sentence_when_no_engine_can_start(tmp_path: P
     assert "falopitas doctor" in output.err.getvalue()  # type: ignore[attr-defined]
 
 
+async def test_models_waits_for_what_the_engine_loads_by_itself_and_for_no_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A model that nobody asked for is not loaded: waiting for it would take the whole minute."""
+
+    class Loading(FakeEngine):
+        async def run(self, handle: Callable[[wire.FromEngine], Awaitable[None]]) -> None:
+            self._handle = handle
+            self._running.set()
+            for state in ("waiting", "loading", "ready"):
+                first = wire.ModelState(name="builtin", state=state)
+                await handle(wire.Models(models=(first, wire.ModelState(name="other", state="waiting"))))
+                await asyncio.sleep(0.2)
+
+    monkeypatch.setattr(draw, "WARM", 3_000.0)
+    file = tmp_path / "falopitas.toml"
+    file.write_text('[models.other]\nsource = "a/b"\n')
+    config = replace(load(file, {}), data_dir=tmp_path / "data")
+    output = draw.Output(io.StringIO(), io.StringIO())
+    async with asyncio.timeout(60):
+        code = await draw.ask(config, "/models", "en", output=output, engines=lambda *_: [Loading()])
+    said = output.out.getvalue()  # type: ignore[attr-defined]
+    assert code == draw.OK
+    assert "builtin (Falopitas stickers): ready" in said
+    assert "other: not loaded yet" in said
+
+
 async def test_a_late_result_of_an_old_attempt_is_dropped_and_forgotten(tmp_path: Path) -> None:
     async with house(tmp_path) as home, home.running():
         await home.engine.hello(1)

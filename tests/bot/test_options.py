@@ -114,7 +114,7 @@ def test_people_write_flags_in_many_ways(text: str, ask: Paint) -> None:
         ("/imagine", "empty_prompt"),
         ("/imagine   ", "empty_prompt"),
         ("/imagine --seed 5", "empty_prompt"),
-        ("/imagine " + "a" * 4_001, "text_too_long"),
+        ("/imagine " + "a" * 4_001, "prompt_too_long"),
         ("/imagine a --no " + "b" * 4_001, "text_too_long"),
         ("/imagine " + "a " * 7_000, "line_too_long"),
         ("/imagine a --steps 9999", "out_of_range"),
