@@ -1,8 +1,9 @@
 """The bot process: seconds from its start to "ready for asks", and its resident memory.
 
-    python -m tests.bench.start [--anyway]
+    python -m tests.bench.start [--anyway] [--house FILE]
 
 The real command line with a stub engine beside it; the median of five. Prints a JSON line a figure.
+``--house`` begins with a copy of that database, such as the large one that ``tests.bench.accounts`` leaves.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
 import signal
 import statistics
 import subprocess
@@ -20,6 +22,7 @@ from pathlib import Path
 
 import psutil
 
+from bot.home import Home
 from tests.flow.house import ROOT
 
 BUSY = 25.0
@@ -45,12 +48,15 @@ def once(folder: Path) -> tuple[float, float, float]:
     return found
 
 
-def main(anyway: bool) -> int:
+def main(anyway: bool, house: Path | None) -> int:
     others = psutil.cpu_percent(interval=2.0)
     if others > BUSY and not anyway:
         print(f"the machine is busy ({others:.0f} %): no figure", file=sys.stderr)
         return 1
     with tempfile.TemporaryDirectory(prefix="start-") as folder:
+        if house is not None:
+            (Path(folder) / "data").mkdir(mode=0o700)
+            shutil.copyfile(house, Home(Path(folder) / "data").database)
         once(Path(folder))  # the disk's cache, the database's first migration
         runs = [once(Path(folder)) for _ in range(5)]
     for name, gate, values in zip(
@@ -64,4 +70,6 @@ def main(anyway: bool) -> int:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--anyway", action="store_true", help="report although the machine is busy")
-    sys.exit(main(parser.parse_args().anyway))
+    parser.add_argument("--house", type=Path, help="a database to begin with")
+    given = parser.parse_args()
+    sys.exit(main(given.anyway, given.house))

@@ -127,6 +127,8 @@ def _numbered(tx: Connection, word: str, call: Call) -> Meant:
     name = word[1:]
     if word.casefold() in _HERE:
         name = call.channel
+        if not name:
+            raise Refusal("no_topic")
     if name.isdecimal() and len(name) < 16:
         job = jobs.get(tx, int(name))
         if job is None:

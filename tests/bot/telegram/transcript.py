@@ -1,7 +1,7 @@
 """How a conversation reads on Telegram: ``python -m tests.bot.telegram.transcript es``.
 
-A member asks, waits, presses every button, is refused, edits, and a group does the same; printed as a phone
-shows it, with what is set in code, bold or as a link marked.
+A member asks, waits, presses every button, is refused, edits, a group does the same, and a moderator sets one
+up; printed as a phone shows it, with what is set in code, bold or as a link marked.
 """
 
 from __future__ import annotations
@@ -119,6 +119,32 @@ async def crowd(tape: Tape, who: Person, words: tuple[str, ...]) -> None:
     await tape.play(group, "somebody without a private chat", 2.5)
 
 
+SETS_UP = {
+    "en": (
+        "/help", "/mod", "/mod setup members 20 a day, supporters 100, #art only, 4 at a time, nights free",
+        "/mod setup members 20 a day, supporters 100, only here, 4 at a time, nights free, Madrid time",
+        "/mod setup", "/mod undo", "/mod quota set @lucia 30", "/mod role supporters",
+    ),
+    "es": (
+        "/help", "/mod", "/mod miembros 20 por día, amigos 100, solo #arte, 4 a la vez, noches gratis",
+        "/mod miembros 20 por día, amigos 100, solo aquí, 4 a la vez, noches gratis, hora de Madrid",
+        "/mod configurar", "/mod deshacer", "/mod cuota fijar @lucia 30", "/mod rol amigos",
+    ),
+}  # fmt: skip
+"""What a moderator says who never saw the bot; the last in answer to somebody."""
+
+
+async def moderator(tape: Tape, who: Person) -> None:
+    world = tape.house.tele.world
+    group = world.group("Friends", forum=True)
+    group.admins, topic = {who.id}, world.topic(group, "art")
+    hello = world.person("Beto", who.language).say("hello", group, topic=topic)
+    for text in SETS_UP[who.language]:
+        about = hello if text == SETS_UP[who.language][-1] else None
+        who.say(text, group, topic=topic, to=about)
+        await tape.play(who.private, text, 1.2)
+
+
 async def main(language: str) -> None:
     with tempfile.TemporaryDirectory() as folder:
         async with house(Path(folder)) as made:
@@ -127,6 +153,7 @@ async def main(language: str) -> None:
             async with made.bot(Painter(credits=1, seconds=0.5)):
                 await private(tape, who, WORDS[language])
                 await crowd(tape, who, WORDS[language])
+                await moderator(tape, who)
 
 
 if __name__ == "__main__":

@@ -97,6 +97,31 @@ async def talk(house: Server, language: str) -> None:
     print(page(await house.answer(await ana.context_menu(house.channel, "Image info", message.message))))
 
 
+SETS_UP = {
+    "en": ("Supporters", "", "members 20 a day, supporters 100, #art only, 4 at a time, nights free",
+           "Madrid time", "", "make it nice"),
+    "es": ("Amigos", "", "miembros 20 por día, amigos 100, solo #art, 4 a la vez, noches gratis",
+           "hora de Madrid", "", "que sea lindo"),
+}  # fmt: skip
+"""A role of the server, and what a moderator who never saw the bot writes into /mod setup."""
+
+
+async def set_up(house: Server, language: str) -> None:
+    """A moderator's first minute."""
+    import discord
+
+    role, *lines = SETS_UP[language]
+    manages = discord.Permissions(manage_guild=True)
+    mod = house.join("mod", LOCALES[language], roles=[house.guild.create_role("Boss", permissions=manages)])
+    house.guild.create_role(role)
+    print("\n  mod: /help mod")
+    print(page(await house.answer(await mod.slash(house.channel, "help", topic="mod"))))
+    for line in lines:
+        print(f"\n  mod: /mod setup {line}")
+        said = {"what": line} if line else {}
+        print(page(await house.answer(await mod.slash(house.channel, "mod setup", **said))))
+
+
 async def drive(house: Server, engine: FakeEngine, result: Any) -> None:
     """The engine draws it, and the message is looked at on the way."""
     from inference import wire
@@ -120,6 +145,7 @@ async def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             async with server(Path(folder), engine=FakeEngine()) as house:
                 await talk(house, language)
+                await set_up(house, language)
 
 
 def without_ids(text: str) -> str:
