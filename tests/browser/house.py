@@ -523,6 +523,10 @@ class Talk:
                 text=BANNED,
                 tone=Tone.REFUSED,
             )
+        elif "two mistakes" in ask.prompt:
+            yield Reply(
+                "--ar is no --size.\nWrite --ar 3:2\n\nNo such model.\nSee /models.", tone=Tone.REFUSED
+            )
         elif "break" in ask.prompt:
             yield Reply(
                 title="Something broke (ref 3f2a)",

@@ -242,6 +242,15 @@ async def test_refusals_and_bugs_look_like_what_they_are(here: Desk) -> None:
     await expect(here.page.locator(".reply.broken")).to_contain_text("3f2a")
 
 
+async def test_two_mistakes_are_two_paragraphs_and_a_flag_is_not_torn(here: Desk) -> None:
+    await here.page.fill("#prompt", "two mistakes")
+    await here.page.keyboard.press("Enter")
+    said = here.page.locator(".reply.refused .text")
+    await expect(said.locator(".first")).to_have_text(["--ar is no --size.", "No such model."])
+    await expect(said.locator("p")).to_have_count(4)
+    await expect(said.locator(".flag")).to_have_text(["--ar", "--size", "--ar"])
+
+
 # -- side views --------------------------------------------------------------------------------------------
 
 

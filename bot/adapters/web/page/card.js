@@ -113,8 +113,13 @@ function text(reply, signed) {
   return [...lines.map((line, at) => {
     if (!line) return null;
     if (line.startsWith("/imagine ")) return h("div.line", {}, h("code", { text: line, dir: "auto" }), copyButton(line));
-    return h(signed && !lines[at - 1] ? "p.first" : "p", { text: line, dir: "auto" }); // what is wrong, before what to do
+    return h(signed && !lines[at - 1] ? "p.first" : "p", { dir: "auto" }, ...flagged(line)); // what is wrong, before what to do
   }).filter(Boolean), ...link];
+}
+
+/** A flag stays in one piece: its dashes are no place to break the line. */
+function flagged(line) {
+  return line.split(/(--\p{L}[\p{L}\d-]*)/u).map((part, at) => (at % 2 ? h("span.flag", { text: part }) : part)).filter(Boolean);
 }
 
 // -- progress --------------------------------------------------------------------------------------------
