@@ -231,8 +231,9 @@ async def test_thirty_people_at_once_are_all_served_within_the_groups_pace(tmp_p
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-async def test_thirty_people_at_once_in_real_time(tmp_path: object) -> None:
-    await crowd(tmp_path, 1.0, 30)
+async def test_thirty_people_at_once_at_a_quarter_of_the_time(tmp_path: object) -> None:
+    """A minute is fifteen seconds: what the machine itself takes weighs little, as in real time."""
+    await crowd(tmp_path, 0.25, 30)
 
 
 async def test_without_its_own_pace_the_crowd_would_be_refused(
