@@ -36,7 +36,7 @@ from bot.talk import (
     Unsure,
 )
 from bot.texts import say, why_not
-from storage import accounts, inbox, jobs, outbox
+from storage import accounts, inbox, jobs, outbox, policy
 from storage.database import Connection
 from storage.jobs import Job
 from storage.refusal import Refusal
@@ -239,10 +239,11 @@ def _fetch(adapter: Adapter, call: Call) -> Fetch | None:
 
 
 def _language(tx: Connection, call: Call) -> str:
-    """The language they chose, else the one their chat speaks now."""
+    """The language they chose, else their community's, else the one their chat speaks now."""
     known = accounts.find(tx, call.who)
     chosen = accounts.get(tx, known).defaults.language if known is not None else None
-    return chosen or call.language
+    here = policy.counts(tx, call.community).language if call.community else None
+    return chosen or here or call.language
 
 
 async def _done(app: App, platform: str, event: str) -> None:

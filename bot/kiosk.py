@@ -17,7 +17,7 @@ from bot.commands.settings import Settings
 from bot.commands.star import Star
 from bot.talk import Ask, Place, Who, platform
 from bot.texts import say
-from storage import accounts, jobs, refs
+from storage import accounts, jobs, policy, refs
 from storage.database import Connection
 from storage.refusal import Refusal
 
@@ -67,12 +67,13 @@ class Kiosk:
         except Refusal as refusal:
             log.warning("place not recorded", extra={"action": "disk", "code": refusal.code, "job": job})
 
-    async def language(self, who: Who, spoken: str) -> str:
+    async def language(self, who: Who, spoken: str, community: str = "") -> str:
         """What this person is answered in."""
 
         def chosen(tx: Connection) -> str | None:
             known = accounts.find(tx, who)
-            return None if known is None else accounts.get(tx, known).defaults.language
+            own = None if known is None else accounts.get(tx, known).defaults.language
+            return own or (policy.counts(tx, community).language if community else None)
 
         try:
             return await self.app.database.read(chosen) or spoken

@@ -23,10 +23,11 @@ from bot.dispatch import Catalog, Dispatch
 from bot.outbox import Outbox
 from bot.sent import MAX_BYTES
 from bot.talk import Attachment, Call, Gone, Later, Reply, Tone
-from storage import inbox, jobs, ledger
+from storage import inbox, jobs, ledger, policy
 from storage.database import Database
 from storage.gallery import Files
 from storage.jobs import Status
+from storage.policy import Policy
 from storage.refusal import Refusal
 from tests.bot.picture_corpus import saved, scene
 from tests.fakes.adapter import FakeAdapter
@@ -137,6 +138,24 @@ async def test_a_refusal_is_a_sentence_and_a_next_step_in_the_persons_language(h
     assert shown.reply.private
     assert "--stpes" in shown.reply.text
     assert "--steps" in shown.reply.text
+
+
+async def test_a_community_s_language_is_spoken_there_to_whoever_chose_none(house: House) -> None:
+    """In private, elsewhere, and to who chose another one it is not."""
+    english, spanish = "Say what you want", "Di lo que quieres"
+    await house.app.database.write(policy.save, "test:town", "", Policy(language="es"))
+    async with house.serving():
+        house.adapter.say("/settings --language en", who="test:ben", community="test:town")
+        await house.quiet()
+        for who, community, wanted in (
+            ("test:ana", "test:town", spanish), ("test:ana", "", english),
+            ("test:ana", "test:other", english), ("test:ben", "test:town", english),
+        ):  # fmt: skip
+            house.adapter.shown.clear()
+            house.adapter.say("/help", who=who, community=community)
+            shown = await house.adapter.until(lambda reply: bool(reply.fields))
+            assert shown.reply.text.startswith(wanted), (who, community)
+            await house.quiet()
 
 
 @pytest.mark.parametrize(

@@ -47,8 +47,8 @@ class House(Protocol):
     def menu(self, language: str, *, moderates: bool = False) -> Sequence[tuple[str, str]]:
         """Every command with its sentence, in the order of /help; also those for who ``moderates``."""
 
-    async def language(self, who: Who, spoken: str) -> str:
-        """What this person is answered in; ``spoken`` if they never chose."""
+    async def language(self, who: Who, spoken: str, community: str = "") -> str:
+        """What this person is answered in; ``spoken`` if neither they nor their community chose."""
 
     async def placed(self, job: int, place: Place) -> None:
         """A message was made for this job, there: its picture is shown in it, also after a crash."""

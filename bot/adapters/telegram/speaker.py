@@ -239,7 +239,8 @@ class Speaker:
             if message:
                 await self._line.courtesy(partial(self._line.bot.delete_message, at.chat, message))
             return 0
-        language = await self._house.language(f"{NAME}:{standing[0].person}", self._language)
+        first, group = f"{NAME}:{standing[0].person}", f"{NAME}:{at.chat}"
+        language = await self._house.language(first, self._language, group)
         rich = Rich().add(say(language, "telegram.waiting"), "bold")
         for each in standing:
             self._stand(rich, each)
