@@ -26,7 +26,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 ROOT = Path(__file__).resolve().parent.parent
 VENV = Path(os.environ.get("FALOPITAS_VENV") or ROOT / ".venv").absolute()
@@ -209,19 +209,28 @@ def lock() -> Iterator[None]:
     """Only one run.py makes an environment at a time; a second one waits. Freed by the system if we die."""
     VENV.mkdir(parents=True, exist_ok=True)
     with (VENV / ".lock").open("a+b") as file:
+        if not take(file):
+            say("waiting")
+            while not take(file):
+                time.sleep(0.5)
+        yield
+
+
+def take(file: IO[bytes]) -> bool:
+    """Lock the file for us, until it is closed; whether nobody else had."""
+    try:
         if sys.platform == "win32":
             import msvcrt
 
-            msvcrt.locking(file.fileno(), msvcrt.LK_LOCK, 1)
+            file.seek(0)
+            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
         else:
             import fcntl
 
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                say("waiting")
-                fcntl.flock(file, fcntl.LOCK_EX)
-        yield
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (BlockingIOError, PermissionError):  # Windows says the latter; any other is for the person to hear
+        return False
+    return True
 
 
 def pin(name: str) -> str:
@@ -310,9 +319,10 @@ def start(words: list[str]) -> int:
     command = [str(PYTHON), *words]
     if not WINDOWS:
         os.execv(PYTHON, command)  # noqa: S606 - it replaces this process, so that signals reach it
-    with contextlib.suppress(KeyboardInterrupt):
-        return subprocess.call(command)
-    return 130
+    with subprocess.Popen(command) as child:
+        while True:
+            with contextlib.suppress(KeyboardInterrupt):  # it hears Ctrl-C too, and takes its time to end
+                return child.wait()
 
 
 def test(words: list[str]) -> int:
@@ -375,3 +385,5 @@ if __name__ == "__main__":
         sys.exit(main(sys.argv[1:]))
     except KeyboardInterrupt:
         sys.exit(130)
+    except BrokenPipeError:  # whoever read it has read enough (`--help | head`)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # nor is there anything to say about it at the end

@@ -8,6 +8,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -99,6 +100,50 @@ def test_an_old_python_goes_on_in_a_newer_one_of_the_machine(
     assert left.value.code == 7
     assert called[0][:2] == ["/there/python3.12", str(RUN)]
     monkeypatch.delenv("FALOPITAS_PYTHON", raising=False)
+
+
+def test_who_reads_its_help_may_stop_in_the_middle() -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing, "wb") as gone:
+        told = subprocess.run(
+            [sys.executable, str(RUN), "--help"], stdout=gone, stderr=subprocess.PIPE, check=False
+        )
+    assert (told.returncode, told.stderr) == (0, b"")
+
+
+def test_only_one_takes_the_lock_at_a_time(run: ModuleType, tmp_path: Path) -> None:
+    with (tmp_path / ".lock").open("a+b") as first, (tmp_path / ".lock").open("a+b") as second:
+        assert run.take(first)
+        assert not run.take(second)
+        first.close()
+        assert run.take(second)
+
+
+def test_ctrl_c_is_for_the_command_to_answer(run: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the command is a child (Windows): it hears Ctrl-C too, ends in its own time, and says how."""
+
+    class Child:
+        waits: Iterator[KeyboardInterrupt | int] = iter([KeyboardInterrupt(), KeyboardInterrupt(), 7])
+
+        def __init__(self, command: list[str]) -> None:
+            assert command[1:] == ["-m", "bot"]
+
+        def __enter__(self) -> Child:
+            return self
+
+        def __exit__(self, *_: object) -> None:
+            assert not list(self.waits), "it was waited for to its end"
+
+        def wait(self) -> int:
+            said = next(self.waits)
+            if isinstance(said, KeyboardInterrupt):
+                raise said
+            return said
+
+    monkeypatch.setattr(run, "WINDOWS", True)
+    monkeypatch.setattr(run.subprocess, "Popen", Child)
+    assert run.start(["-m", "bot"]) == 7
 
 
 def test_a_missing_venv_module_is_explained(
