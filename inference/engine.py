@@ -420,8 +420,12 @@ class Engine:
         bucket = runs[0].bucket
         log.warning("step failed", exc_info=error, extra={"action": "step", "rows": rows})
         memory = device.out_of_memory(error)
-        if memory and self._schedule.costs.too_big(bucket, rows) >= max(run.rows for run in runs):
-            return
+        if memory:
+            left = self._schedule.costs.too_big(bucket, rows)
+            device.give_back(runs[0].model.device)
+            log.warning("fewer rows", extra={"action": "memory", "model": bucket.model, "rows": left})
+            if left >= max(run.rows for run in runs):
+                return
         if not memory and len(runs) > 1:
             for run in runs:
                 self._step([run])

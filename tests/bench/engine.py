@@ -1,7 +1,9 @@
-"""C1, C2, C5, C7, C8: the engine against diffusers' own pipeline, one torch thread each, the same modules.
+"""C1-C3, C5-C8: the engine against diffusers' own pipeline and itself with other policies, one torch thread,
+the same modules.
 
 ``python -m tests.bench.engine [C1 C5 …] [--rounds N] [--anyway]``. The model is *tiny34*: SD1.5's block types
-with channels 64/128/256/256 and random weights, at latent 8 (where batching gains).
+with channels 64/128/256/256 and random weights, at latent 8 (where batching gains; C6: at 32, where it does
+not).
 """
 
 from __future__ import annotations
@@ -125,6 +127,21 @@ def by_engine(requests: list[Request]) -> None:
             }
 
 
+def by_key(requests: list[Request]) -> None:
+    """The same engine, but only alike draws are let in together: a homogeneous batch's key as an admission
+    filter (vLLM-Omni's policy)."""
+    driven, left = harness(), list(requests)
+    while left:
+        like = _key(left[0])
+        alike = [each for each in left if _key(each) == like][:IN_FLIGHT]
+        left = [each for each in left if each not in alike]
+        driven.wait(*(driven.draw(each, flow=f"f{each.seed % 8}", watch=False) for each in alike))
+
+
+def _key(each: Request) -> tuple[int, float, str]:
+    return each.steps, each.guidance, each.sampler
+
+
 def by_pipeline(requests: list[Request]) -> None:
     """diffusers, one after the other."""
     model, pipeline = bench_model()
@@ -144,6 +161,38 @@ def c1(rounds: int) -> Figure:
     by_pipeline(queue[:2])
     wall, cpu = ratio(abba(lambda: by_engine(queue), lambda: by_pipeline(queue), rounds))
     return Figure("C1 mixed queue", wall, 2.2, up=True, by_cpu=cpu, more={"requests": len(queue)})
+
+
+def c3(rounds: int) -> Figure:
+    """The mixed queue of C1 against itself behind a homogeneous key."""
+    queue = mixed()
+    by_engine(queue)
+    by_key(queue[:2])
+    wall, cpu = ratio(abba(lambda: by_engine(queue), lambda: by_key(queue), rounds))
+    return Figure("C3 over a homogeneous key, in real time", wall, 2.0, up=True, by_cpu=cpu)
+
+
+def c6(rounds: int) -> Figure:
+    """Saturated (latent 32): pictures a second over the best fixed number of rows."""
+    queue = [
+        request(seed, steps=5, guidance=1.0, sampler="euler", width=256, height=256) for seed in range(8)
+    ]
+    costs: Any = harness().engine._schedule.costs
+    by_engine(queue)
+    by_engine(queue)
+    ours, fixed = spent(lambda: by_engine(queue)), {}
+    for most in (1, 2, 4, 8):
+        costs.cap = lambda bucket, wanted, least=1, most=most: max(most, least)
+        fixed[most] = spent(lambda: by_engine(queue))
+    del costs.cap
+    ours = min(ours, spent(lambda: by_engine(queue)), key=lambda one: one.wall)
+    best = min(fixed, key=lambda most: fixed[most].wall)
+    by_cpu = min(one.cpu for one in fixed.values()) / ours.cpu
+    shown = {str(most): round(one.wall, 2) for most, one in fixed.items()}
+    return Figure(
+        "C6 saturated, pictures a second in real time", fixed[best].wall / ours.wall, 0.98, up=True,
+        by_cpu=by_cpu, more={"seconds": shown},
+    )  # fmt: skip
 
 
 def c5(rounds: int) -> Figure:
@@ -284,4 +333,4 @@ if __name__ == "__main__":
     torch.set_num_threads(1)
     warnings.filterwarnings("ignore")
     quiet()
-    sys.exit(main({"C1": c1, "C2": c2, "C5": c5, "C7": c7, "C8": c8}))
+    sys.exit(main({"C1": c1, "C2": c2, "C3": c3, "C5": c5, "C6": c6, "C7": c7, "C8": c8}))

@@ -1,9 +1,9 @@
 """What every bench shares: interleaved runs, medians of ratios, one JSON line a figure, and honesty about
 noise.
 
-A bench compares two callables in one process, ABBA, so that a drift of the machine meets both. It refuses to
-report when others used the machine meanwhile; with ``--anyway`` it reports and says ``void``. Beside the wall
-clock it counts the process's own CPU time, which a busy machine disturbs less.
+A bench compares two callables in one process, ABBA, so that a drift of the machine meets both. When others
+used the machine meanwhile its figure is ``void``; it is reported all the same with ``--anyway``. Beside the
+wall clock it counts the process's own CPU time, which a busy machine disturbs less.
 """
 
 from __future__ import annotations
@@ -123,6 +123,7 @@ def main(benches: Mapping[str, Callable[[int], Figure]], exact: Set[str] = froze
         busy = name not in exact and (others is None or others > OTHERS)
         if busy and not given.anyway:
             print(f"{name}: others used {others} cores; nothing is reported (--anyway)", file=sys.stderr)
+            print(json.dumps({"figure": name, "value": None, "good": None, "void": True}), flush=True)
             code = 2
             continue
         code = max(code, 0 if figure.good else 1)

@@ -556,7 +556,9 @@ def test_a_model_whose_sampler_is_not_linear_is_refused_by_name(
     harness.drawn(ask(sampler=samplers.PLAIN))
 
 
-def test_out_of_memory_halves_the_rows_and_everybody_still_gets_pictures(harness: Harness, spy: Spy) -> None:
+def test_out_of_memory_halves_the_rows_and_everybody_still_gets_pictures(
+    harness: Harness, spy: Spy, caplog: pytest.LogCaptureFixture
+) -> None:
     def before(cond: torch.Tensor) -> None:
         if len(cond) > 4:
             raise RuntimeError("DefaultCPUAllocator: not enough memory: you tried to allocate 1 bytes")
@@ -565,6 +567,7 @@ def test_out_of_memory_halves_the_rows_and_everybody_still_gets_pictures(harness
     jobs = [harness.draw(ask(count=4, seed=i)) for i in range(3)]
     assert all(isinstance(result, wire.Drawn) for result in harness.wait(*jobs))
     assert max(spy.rows[-10:]) <= 4
+    assert [getattr(r, "rows", 0) for r in caplog.records if r.message == "fewer rows"][-1] == 4
 
 
 def test_out_of_memory_for_one_run_alone_is_told(harness: Harness, spy: Spy) -> None:
