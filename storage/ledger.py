@@ -13,6 +13,8 @@ from datetime import UTC, datetime
 
 DAY = 86_400
 """Seconds of a day; days are UTC."""
+FAR = 31
+"""Days: a day refilled before that is further ahead than this was a clock's mistake."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,11 +104,14 @@ REFILL_SQL = """
 def refill(tx: sqlite3.Connection, now: float, *, daily: int) -> int:
     """Top every account up to ``daily`` units, once a UTC day; return how many had less.
 
-    The day must be later than every day refilled before, so a clock that jumps back gives nothing. Accounts
-    made today have their first grant and wait for tomorrow. Nobody loses what they have above ``daily``.
+    The day must be later than every day refilled before, so a clock that jumps back gives nothing; but one
+    that was months ahead for a moment (``FAR``) takes nobody's days away. Accounts made today have their
+    first grant and wait for tomorrow. Nobody loses what they have above ``daily``.
     """
     day = day_of(now)
-    newer = tx.execute("UPDATE meta SET day = ?1 WHERE id = 1 AND day < ?1 RETURNING day", (day,)).fetchone()
+    newer = tx.execute(
+        "UPDATE meta SET day = ?1 WHERE id = 1 AND (day < ?1 OR day > ?1 + ?2) RETURNING day", (day, FAR)
+    ).fetchone()
     if newer is None:
         return 0
     name = datetime.fromtimestamp(day * DAY, UTC).date().isoformat()

@@ -93,6 +93,17 @@ def test_a_clock_that_jumps_back_refills_nobody(tx: Tx) -> None:
     assert ledger.refill(tx, NOW + 10 * DAY, daily=100) == 1
 
 
+def test_a_clock_that_was_years_ahead_takes_nobody_s_days_away(tx: Tx) -> None:
+    """Nor does it give any of them twice."""
+    me = meet(tx, grant=0)
+    moments = (NOW + 3_000 * DAY, NOW + DAY, NOW + 3_000 * DAY, NOW + DAY, NOW + 2 * DAY)
+    given = []
+    for number, moment in enumerate(moments):
+        given.append(ledger.refill(tx, moment, daily=100))
+        ledger.grant(tx, me, -ledger.balance(tx, me), "grant", f"spent:{number}", moment)
+    assert given == [1, 1, 0, 0, 1]
+
+
 def test_who_came_today_waits_for_tomorrow(tx: Tx) -> None:
     """The first grant is today's share: coming anew is no second one."""
     me = meet(tx, grant=0)

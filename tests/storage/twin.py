@@ -140,7 +140,7 @@ class Twin:
 
     def refill(self, now: float, daily: int) -> int:
         day = int(now // DAY)
-        if day <= self.day:
+        if day <= self.day <= day + 31:
             return 0
         self.day = day
         poor = [
