@@ -8,7 +8,7 @@ from pathlib import Path
 
 from bot.app import App
 from bot.home import Home
-from storage import backup
+from storage import accounts, backup
 
 log = logging.getLogger(__name__)
 
@@ -36,6 +36,13 @@ async def make(app: App, keep: int = KEPT) -> Path:
         old.unlink(missing_ok=True)
     log.info("backup", extra={"action": "backup", "bytes": size})
     return target
+
+
+async def outdated(app: App) -> bool:
+    """Is there one that still knows somebody who was forgotten since: the bot died before it was renewed?"""
+    at = await app.database.read(accounts.last_forgotten)
+    found = all_in(Home(app.config.data_dir).backups)
+    return at is not None and bool(found) and found[0].name < name_at(at)
 
 
 async def renew(app: App) -> None:

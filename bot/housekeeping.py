@@ -154,7 +154,9 @@ def _upheld(matter: Matter) -> Reply:
 
 
 async def backup(app: App) -> None:
-    """A proved copy of the database a day, beside it."""
+    """A proved copy of the database a day, beside it; none that knows whoever was forgotten since."""
+    if await backups.outdated(app):
+        await backups.renew(app)
     newest = backups.all_in(Home(app.config.data_dir).backups)[-1:]
     if not newest or newest[0].name < backups.name_at(app.clock() - DAY + 3_600.0):
         await backups.make(app)

@@ -24,6 +24,7 @@ from bot.outbox import Outbox
 from bot.talk import Adapter
 from storage.database import Database
 from storage.gallery import Files
+from storage.refusal import Refusal
 
 log = logging.getLogger(__name__)
 
@@ -168,5 +169,8 @@ async def _keep(name: str, part: _Part) -> None:
         bug = None if task.cancelled() else task.exception()
         if bug is None:
             return
-        log.error("part broke", exc_info=bug, extra={"action": "broke", "part": name})
+        if isinstance(bug, Refusal):  # the disk
+            log.warning("part refused", extra={"action": "refused", "part": name, "code": bug.code})
+        else:
+            log.error("part broke", exc_info=bug, extra={"action": "broke", "part": name})
         await asyncio.sleep(pause)

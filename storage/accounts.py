@@ -122,6 +122,12 @@ def mark_forgotten(tx: sqlite3.Connection, who: str, now: float) -> None:
     tx.execute("INSERT INTO forgotten (mark, until) VALUES (?, ?)", (_hidden(tx, who), now + AGAIN))
 
 
+def last_forgotten(tx: sqlite3.Connection) -> float | None:
+    """When somebody was last forgotten, if that is known still."""
+    (until,) = tx.execute("SELECT max(until) FROM forgotten").fetchone()
+    return None if until is None else float(until) - AGAIN
+
+
 def who_of(tx: sqlite3.Connection, account_id: int) -> tuple[str, ...]:
     """Every who of an account, sorted."""
     rows = tx.execute("SELECT who FROM identity WHERE account = ? ORDER BY who", (account_id,)).fetchall()

@@ -271,9 +271,13 @@ def connect_reader(path: Path) -> sqlite3.Connection:
     """A reader's connection: it can change nothing, and never checkpoints."""
     try:
         connection = _sqlite(path.absolute().as_uri() + "?mode=ro")
+    except sqlite3.Error as error:
+        raise refusal_of(error) from error
+    try:
         for setting in _SETTINGS:
             connection.execute(setting).fetchall()
     except sqlite3.Error as error:
+        connection.close()
         raise refusal_of(error) from error
     return connection
 
@@ -519,7 +523,25 @@ class Database:
     async def examine(self) -> None:
         """Look at the whole file, beside the work. Raises Refusal; database_corrupt is every write's from
         then on: nobody is charged in books that are wrong.
+
+        SQLite says the same of a disk that could not be read for a moment: only a second look settles it.
         """
+        try:
+            await self._look()
+        except Refusal as refusal:
+            if refusal.code != "database_corrupt":
+                raise
+            await self._look_again()
+
+    async def _look_again(self) -> None:
+        try:
+            await self._look()
+        except Refusal as refusal:
+            if refusal.code == "database_corrupt":
+                self._unsound = refusal
+            raise
+
+    async def _look(self) -> None:
         made: list[sqlite3.Connection] = []
 
         def connect() -> sqlite3.Connection:
@@ -529,10 +551,6 @@ class Database:
         reader = await self._kind.open(connect)
         try:
             await reader.run(_examine)
-        except Refusal as refusal:
-            if refusal.code == "database_corrupt":
-                self._unsound = refusal
-            raise
         finally:
             made[0].interrupt()  # if the caller was cancelled: it may take seconds
             await reader.close()

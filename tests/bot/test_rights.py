@@ -17,7 +17,7 @@ from bot.commands.details import Details
 from bot.home import Home
 from inference import wire
 from inference.request import Request
-from storage import accounts, jobs, ledger, matters
+from storage import accounts, forget, jobs, ledger, matters
 from storage.allowances import Scene
 from storage.database import Connection
 from storage.jobs import Status
@@ -224,6 +224,25 @@ async def test_forgetting_asks_once_and_leaves_no_byte_on_the_disk(here: Town, t
 
 def everything(folder: Path) -> bytes:
     return b"".join(file.read_bytes() for file in sorted(folder.rglob("*")) if file.is_file())
+
+
+async def test_a_bot_that_dies_while_it_forgets_leaves_no_backup_that_knows_them(
+    here: Town, tmp_path: Path
+) -> None:
+    """R34: rows are gone with the commit; log, files and backups when it runs again."""
+    await here.say(ANA, "a mauve axolotl --n 2")
+    await backups.make(here.app)
+    here.clock[0] += 1
+    await here.app.database.write(forget.forget, await number_of(here, ANA), here.clock[0], durable=True)
+    secrets = (b"mauve axolotl", ANA.encode())
+    assert all(secret in everything(tmp_path) for secret in secrets)
+    here.clock[0] += 5
+    await housekeeping.checkpoint(here.app)
+    await housekeeping.backup(here.app)
+    assert not any(secret in everything(tmp_path) for secret in secrets)
+    (kept,) = backups.all_in(Home(tmp_path).backups)
+    await housekeeping.backup(here.app)
+    assert backups.all_in(Home(tmp_path).backups) == [kept]
 
 
 async def test_who_is_drawn_for_is_told_to_wait(still: Town) -> None:

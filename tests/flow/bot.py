@@ -7,6 +7,7 @@ import asyncio
 import secrets
 import signal
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,32 +19,54 @@ from bot.config import Config, load
 from bot.home import Home
 from bot.life import live
 from bot.talk import Adapter
-from storage import jobs
+from storage import database, gallery, jobs
 from storage.jobs import NewJob
 from tests.fakes.chat import Chat
 
-BAD = ("early", "double", "orphan")
-"""Confirms before the inbox; orders have no key and leave their events open; orphans stay orphans."""
+BAD = ("early", "double", "orphan", "fragile", "together", "rude", "eager")
+"""Confirms before the inbox; orders have no key and leave their events open; orphans stay orphans; what a
+disk says is a bug; suspects are not drawn alone; a signal ends it at once; a start reads all that waits."""
 
 
 def spoil(how: str) -> None:
     """Re-introduce a known fault."""
-    submit = jobs.submit
+    submit, requeue = jobs.submit, jobs.requeue
 
     def keyless(tx: Any, new: NewJob, now: float, *, limit: int) -> jobs.Job:
         return submit(tx, replace(new, key=secrets.token_hex(8), inbox=None), now, limit=limit)
 
+    def unsuspected(
+        tx: Any, job_id: int, attempt: int, now: float, *, died: bool, suspect: bool = False
+    ) -> jobs.Job:
+        requeue(tx, job_id, attempt, now, died=died, suspect=suspect)
+        tx.execute("UPDATE job SET suspect = 0 WHERE id = ?", (job_id,))
+        found = jobs.get(tx, job_id)
+        assert found
+        return found
+
+    if how == "fragile":
+        for part in (database, gallery):
+            vars(part)["refusal_of"] = lambda error: error
+    if how == "together":
+        jobs.requeue = unsuspected
     if how == "double":
         jobs.submit = keyless
     if how == "orphan":
         jobs.running = lambda tx: ()
 
 
+def read_everything(data: Path) -> None:
+    """A start that looks at each thing that waits."""
+    with closing(database.connect_reader(Home(data).database)) as tx:
+        for (job,) in tx.execute("SELECT id FROM job WHERE status = 'queued'").fetchall():
+            jobs.ahead(tx, job)
+
+
 async def main(options: argparse.Namespace) -> None:
     from inference.client import Client
 
     stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in () if options.bad == "rude" else (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     data = Path(options.data)
     config = replace(load(None, {}), data_dir=data, queue_limit=1_000, daily_credits=100_000, safety="off")
@@ -60,6 +83,8 @@ async def main(options: argparse.Namespace) -> None:
         chat = Chat(Path(options.chat), early=options.bad == "early")
         return [chat, Control(app, home.runtime())]
 
+    if options.bad == "eager":
+        read_everything(data)
     async with live(config, adapters, engines) as life:
         life.leave = options.leave
         await stop.wait()

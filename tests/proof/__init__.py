@@ -6,18 +6,41 @@ variant, which must fail. ``PROOFS`` names the parts of every claim; the suite p
 
 from __future__ import annotations
 
-from tests.proof import cancel, frames, kill, line, model, photographs, power, whole
+from tests.proof import (
+    cancel,
+    clocks,
+    copies,
+    damage,
+    disk,
+    forgotten,
+    frames,
+    hygiene,
+    kill,
+    line,
+    model,
+    photographs,
+    power,
+    upgrades,
+    whole,
+)
 from tests.proof.frame import Proof
 
 PROOFS: dict[str, tuple[Proof, ...]] = {
     "R1": (kill.STORAGE, whole.WHOLE),
     "R2": (whole.CRASH,),
     "R3": (power.POWER,),
+    "R4": (disk.STORAGE, disk.WHOLE),
     "R6": line.DELIVERIES,
     "R7": line.RESTARTS,
     "R9": (model.MODEL,),
     "R10": (cancel.CANCEL,),
     "R14": (line.LINES,),
+    "R15": (clocks.CLOCKS,),
+    "R19": (damage.DAMAGE,),
+    "R20": (copies.COPIED,),
+    "R21": (upgrades.UPGRADES,),
+    "R22": (hygiene.HYGIENE,),
     "R25": (photographs.PHOTOGRAPHS,),
     "R30": (frames.FRAMES,),
+    "R34": (forgotten.FORGOTTEN,),
 }

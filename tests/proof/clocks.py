@@ -1,4 +1,4 @@
-"""R15: clocks that jump, in every time zone: nobody is refilled twice, and nobody waits for a refill for ever."""
+"""R15: clocks that jump, in every zone: nobody is refilled twice, and nobody waits for ever."""
 
 from __future__ import annotations
 
@@ -23,7 +23,20 @@ STEPS = 60
 """Moments of one walk, at each of which everything that is there is spent."""
 UNITS = 5_000
 DAY = 86_400.0
-JUMPS = (30.0, 900.0, 3_600.0, 5 * 3_600.0, DAY, -60.0, -3_600.0, -DAY, 8 * DAY, -3 * DAY, 40 * DAY, 400 * DAY)
+JUMPS = (
+    30.0,
+    900.0,
+    3_600.0,
+    5 * 3_600.0,
+    DAY,
+    -60.0,
+    -3_600.0,
+    -DAY,
+    8 * DAY,
+    -3 * DAY,
+    40 * DAY,
+    400 * DAY,
+)
 TOWN = Scene("test:town", "", ())
 
 
@@ -106,7 +119,7 @@ def _spend(tx: sqlite3.Connection, me: int, units: int, now: float, number: int,
 
 
 def refilled(rng: random.Random) -> list[str]:
-    """The house's daily credits: once a UTC day, whatever the clock does; and again when it is right again."""
+    """The house's daily credits: once a UTC day, whatever the clock does; and when it is right again."""
     with closing(people.memory()) as tx:
         now = people.NOW + rng.uniform(0, 10**8)
         me = people.meet(tx, "test:1", grant=UNITS)

@@ -1,4 +1,4 @@
-"""R20: copies taken while the bot serves are one sound moment, and what is restored from them is that moment."""
+"""R20: a copy taken while the bot serves is one sound moment, and so is what is restored from it."""
 
 from __future__ import annotations
 
@@ -76,7 +76,9 @@ def _judged(copy: Path, target: Path, before: int, after: int) -> str:
         return f"integrity: {verdict}"
     if problems:
         return problems[0]
-    return "" if before <= found <= after else f"{found} jobs; there were {before} before it, {after} after it"
+    return (
+        "" if before <= found <= after else f"{found} jobs; there were {before} before it, {after} after it"
+    )
 
 
 def play(seed: int, control: bool) -> Played:

@@ -83,7 +83,7 @@ COOKED = {
     "a window": "UPDATE meter SET spent = spent + 1000",
     "what was given": "UPDATE purse SET extra = extra + 1000",
     "a picture of no job": "UPDATE piece SET job = 10000 WHERE id = (SELECT min(id) FROM piece)",
-    "an entry of no job": "UPDATE ledger SET job = 10000 WHERE id = (SELECT max(id) FROM ledger WHERE job > 0)",
+    "an entry of no job": "UPDATE ledger SET job = 10000 WHERE id = (SELECT max(id) FROM ledger WHERE job)",
     "a failure that was paid": "UPDATE job SET status = 'failed' WHERE status = 'done'",
 }
 

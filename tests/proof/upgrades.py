@@ -36,7 +36,9 @@ def _lived(tx: Tx, rng: random.Random, version: int) -> None:
         people.submit(tx, me)
         claimed = people.claim(tx)
         if rng.random() < 0.7:
-            jobs.settle(tx, claimed.id, claimed.attempt, people.drawn(claimed, rng.randint(0, 4)), 1.0, people.NOW)
+            jobs.settle(
+                tx, claimed.id, claimed.attempt, people.drawn(claimed, rng.randint(0, 4)), 1.0, people.NOW
+            )
         elif rng.random() < 0.5:
             jobs.cancel(tx, claimed.id, people.NOW)
 
@@ -80,7 +82,9 @@ def _rows(tx: Tx, known: Rows | None = None, names: dict[str, list[str]] | None 
 
 
 def _shape(tx: Tx) -> list[tuple[str, str]]:
-    sql = "SELECT name, sql FROM sqlite_schema WHERE sql IS NOT NULL AND name NOT LIKE 'sqlite_%' ORDER BY name"
+    sql = (
+        "SELECT name, sql FROM sqlite_schema WHERE sql IS NOT NULL AND name NOT LIKE 'sqlite_%' ORDER BY name"
+    )
     return [(str(name), " ".join(str(text).split())) for name, text in tx.execute(sql).fetchall()]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -38,7 +39,9 @@ async def _refusal(path: Path) -> str:
 async def _ask(opened: Database, me: int, key: str) -> object:
     """What came of a submit: a job id, or the code of its refusal."""
     try:
-        return (await opened.write(jobs.submit, people.ask(me, key), NOW, limit=99, durable=True)).id
+        return (
+            await opened.write(jobs.submit, people.ask(me, key, price=4_000), NOW, limit=99, durable=True)
+        ).id
     except Refusal as refusal:
         return refusal.code
 
@@ -107,4 +110,25 @@ async def test_a_full_disk_at_a_checkpoint_loses_nothing(tmp_path: Path) -> None
         fault.armed = False
     opened = await Database.open(path)
     assert await opened.read(ledger.balance, me) == 96_000
+    await opened.close()
+
+
+async def test_a_disk_that_cannot_be_read_for_a_moment_does_not_end_everything(tmp_path: Path) -> None:
+    """SQLite calls that damage too; the second look finds none."""
+    opened, me = await _people(tmp_path / "falopitas.db")
+    codes = set()
+    for at in range(25):
+        await opened.checkpoint()
+        with failing("pread64", Fault(errno.EIO, at, stays=False)) as fault:
+            fault.armed = True
+            try:
+                await opened._look()
+            except Refusal as refusal:
+                codes.add(refusal.code)
+            fault.armed, fault.calls = True, 0
+            with suppress(Refusal):
+                await opened.examine()
+            fault.armed = False
+        assert await _ask(opened, me, f"k{at}") == at + 1
+    assert codes == {"disk_error", "database_corrupt"}
     await opened.close()
