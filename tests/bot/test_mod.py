@@ -137,6 +137,8 @@ async def test_where_a_chat_knows_no_roles_a_new_one_is_the_community_s_own(here
     assert (await here.mod("quota set supporters 12", **TELEGRAM)).fields == ()
     assert (await refused(here, MODERATOR, "/mod quota set @lucia 9", **TELEGRAM)).code == "unknown_mention"
     assert (await refused(here, MODERATOR, "/mod setup only #other", **TELEGRAM)).code == "unknown_topic"
+    assert (await refused(here, MODERATOR, "/mod mute lucia 3", **TELEGRAM)).code == "unknown_part"
+    assert (await refused(here, MODERATOR, "/mod setup mute lucia 3", **TELEGRAM)).code == "unknown_subject"
     nowhere = {**TELEGRAM, "channel": ""}
     assert (await refused(here, MODERATOR, "/mod setup only here", **nowhere)).code == "no_topic"
     assert (await refused(here, MODERATOR, "/mod quota set supporter 9")).code == "unknown_subject", "Discord"

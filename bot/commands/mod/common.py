@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 from bot.app import App
 from bot.commands.common import LAST_JOB, meet
 from bot.commands.mod.parts import in_words
+from bot.commands.mod.wishes import EVERYBODY
 from bot.options import Option, shown
 from bot.talk import Button, Call, Reply, Tone, platform
 from bot.texts import moment, say
@@ -72,11 +73,6 @@ class Meant:
 
 
 _WHO = re.compile(r"[a-z]{2,12}:[^\s#@]{1,200}")
-_EVERYBODY = frozenset([
-    "everybody", "everyone", "everyone else", "all", "all members", "members", "member", "person", "people",
-    "users", "user", "todos", "todas", "todo", "todo el mundo", "todos los miembros", "miembros", "miembro",
-    "persona", "gente", "usuarios", "usuario",
-])  # fmt: skip
 _POOL = frozenset([
     "pool", "community", "whole community", "all together", "bote", "comunidad", "toda comunidad",
     "toda la comunidad", "todos juntos",
@@ -97,7 +93,7 @@ def meant(tx: Connection, text: str, call: Call, me: int, app: App, *, look: boo
         raise Refusal("missing_value", flag="who")
     if folded.lstrip("@") in _ME:
         return Meant("person", str(me), me)
-    if folded.lstrip("@") in _EVERYBODY:
+    if folded.lstrip("@") in EVERYBODY:
         return Meant("everybody", "")
     if folded in _POOL:
         return Meant("pool", "")
@@ -156,6 +152,8 @@ def _role(tx: Connection, word: str, call: Call) -> str:
         raise Refusal("unknown_subject", name=shown(word))
     if word.startswith("@"):  # the name of a person there, whom only the platform knows
         raise Refusal("unknown_mention", name=shown(word))
+    if " " in word:
+        raise Refusal("unknown_subject", name=shown(word))
     return word.casefold()[:60]
 
 

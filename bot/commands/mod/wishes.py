@@ -40,7 +40,12 @@ class Wishes:
 
 NIGHT = "22-8"
 """The hours of a night where nobody says."""
-EVERYBODY = "everybody"
+EVERYBODY = frozenset([
+    "everybody", "everyone", "everyone else", "all", "all members", "members", "member", "person", "people",
+    "users", "user", "todos", "todas", "todo", "todo el mundo", "todos los miembros", "miembros", "miembro",
+    "persona", "gente", "usuarios", "usuario",
+])  # fmt: skip
+"""What everybody is called."""
 _N = r"(?P<n>\d{1,9}(?:[.,]\d{1,3})?)"
 _DAY = r"(?P<day>day|daily|d[ií]as?|diari[oa]s?)"
 _WEEK = r"(?P<week>week|weekly|semanas?|semanal(?:es)?)"
@@ -132,11 +137,13 @@ def read(text: str) -> Wishes:
 
 
 def means(text: str) -> bool:
-    """Does ``text`` say anything that can be set?"""
+    """Does ``text`` surely say how a place should be? A name with a number may be meant otherwise."""
     try:
-        return read(text) != Wishes()
+        said = read(text)
     except Refusal:
         return False
+    named = [each for each in said.portions if each.who.casefold() not in EVERYBODY]
+    return said != Wishes() and (len(named) < len(said.portions) or said != Wishes(portions=said.portions))
 
 
 def _with(so_far: Wishes, part: str) -> Wishes:
@@ -210,5 +217,5 @@ def _portion(part: str) -> dict[str, Any] | None:
     if match is None:
         return None
     period: Period = "week" if match["week"] else "month" if match["month"] else "day"
-    who = _LEADING.sub("", match.groupdict().get("who") or EVERYBODY).strip()
+    who = _LEADING.sub("", match.groupdict().get("who") or "everybody").strip()
     return {"portions": (Portion(who, float(match["n"].replace(",", ".")), period),)}
