@@ -10,7 +10,7 @@ import asyncio
 import logging
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, TypeAlias, TypeVar
 
@@ -48,9 +48,9 @@ def backoff(tries: int) -> float:
     return min(300.0, 2.0 ** min(tries, 10))
 
 
-def _look(tx: Connection, delivery: Delivery, now: float) -> tuple[bool, Job | None]:
-    """Is it still owed and due, and what of its job?"""
-    return outbox.is_due(tx, delivery.id, now), jobs.get(tx, delivery.job)
+def _look(tx: Connection, delivery: Delivery, now: float) -> tuple[bool, Job | None, tuple[str, int] | None]:
+    """Is it still owed and due, what of its job, and how does that look?"""
+    return outbox.is_due(tx, delivery.id, now), jobs.get(tx, delivery.job), outbox.looks(tx, delivery.job)
 
 
 @dataclass(slots=True)
@@ -184,7 +184,7 @@ class Outbox:
 
     async def _deliver(self, delivery: Delivery) -> None:
         async with self._message(delivery.job).lock:
-            due, job = await self._database.read(_look, delivery, self._clock())
+            due, job, seen = await self._database.read(_look, delivery, self._clock())
             adapter = self._adapters.get(platform(delivery.place))
             if not due:  # the look that found it was older than its delivery: the row decides
                 return
@@ -193,9 +193,12 @@ class Outbox:
             elif adapter is None:
                 await self._put_off(delivery, ABSENT)
             else:
-                await self._present(adapter, delivery, job, await self._finished(job))
+                reply = replace(await self._finished(job), redraws=delivery.redraw)
+                await self._present(adapter, delivery, job, reply, seen)
 
-    async def _present(self, adapter: Adapter, delivery: Delivery, job: Job, reply: Reply) -> None:
+    async def _present(
+        self, adapter: Adapter, delivery: Delivery, job: Job, reply: Reply, seen: tuple[str, int] | None
+    ) -> None:
         try:
             place = await self._paced(adapter, job.place, reply)
         except Gone:  # the picture stays in the gallery
@@ -208,7 +211,8 @@ class Outbox:
             else:
                 await self._drop(delivery, "unsure")
         else:
-            await self._over(outbox.delivered, delivery, place)
+            await self._over(partial(outbox.delivered, seen=seen), delivery, place)
+            self._due.set()  # a moderator may have been quicker than the chat
             log.info("delivered", extra={"action": "delivered", "job": job.id})
 
     async def _retry(self, delivery: Delivery, why: str, *, alone: bool = False) -> None:
@@ -232,6 +236,7 @@ class Outbox:
         self._again(seconds + 0.01)
 
     async def _drop(self, delivery: Delivery, why: str) -> None:
+        why = "left" if delivery.redraw else why  # it was shown once: nobody is told that it was not
         await self._over(outbox.drop, delivery, why)
         log.info("not delivered", extra={"action": "dropped", "job": delivery.job, "why": why})
 

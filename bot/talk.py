@@ -147,6 +147,9 @@ class Reply:
     job: int | None = None
     link: str = ""
     """An address of our own that opens in a browser; shown so that it can be pressed or copied."""
+    redraws: bool = False
+    """It only changes the message that shows this job already: never one of its own, and nobody is told. Gone
+    when there is none (any more) that can be changed."""
 
 
 class Gone(Exception):  # noqa: N818 - an answer, not an error

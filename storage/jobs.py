@@ -538,8 +538,14 @@ def waiting(tx: sqlite3.Connection, limit: int, community: str | None = None) ->
 
 
 def show_as(tx: sqlite3.Connection, job_id: int, shown: str) -> None:
-    """How a job's pictures are shown from now on: see ``Job.shown``."""
+    """How a job's pictures are shown from now on: see ``Job.shown``. Its message is redrawn; what was
+    withheld and may be seen again is delivered to its person once more."""
+    row = tx.execute("SELECT shown FROM job WHERE id = ?", (job_id,)).fetchone()
     tx.execute("UPDATE job SET shown = ? WHERE id = ?", (shown, job_id))
+    if row == ("withheld",) and shown != "withheld":
+        outbox.again(tx, job_id, 0.0)
+    elif row != (shown,):
+        outbox.redraw(tx, job_id)
 
 
 def set_place(tx: sqlite3.Connection, job_id: int, place: str) -> None:

@@ -1,4 +1,8 @@
-"""Finished jobs that somebody has yet to be shown. A row is made by settle or fail, in their transaction."""
+"""Finished jobs that somebody has yet to be shown. A row is made by settle or fail, in their transaction.
+
+What was shown is shown anew when a moderator covers, holds back or deletes it: its message is then only
+changed (``redraw``), never sent once more.
+"""
 
 from __future__ import annotations
 
@@ -9,17 +13,21 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """One finished job to show at ``place`` (where the job is now), not before ``due`` (Unix s)."""
+    """One finished job to show at ``place`` (where the job is now), not before ``due`` (Unix s).
+
+    ``redraw``: it was shown already, and its message is to be changed.
+    """
 
     id: int
     job: int
     place: str
     tries: int
     due: float
+    redraw: bool = False
 
 
 DUE_SQL = """
-    SELECT outbox.id, outbox.job, job.place, outbox.tries, outbox.due
+    SELECT outbox.id, outbox.job, job.place, outbox.tries, outbox.due, outbox.outcome = 'redraw'
     FROM outbox JOIN job ON job.id = outbox.job
     WHERE outbox.over IS NULL AND outbox.due <= ? ORDER BY outbox.due, outbox.id LIMIT ?
 """
@@ -31,13 +39,30 @@ def add(tx: sqlite3.Connection, job_id: int, now: float) -> None:
 
 
 def again(tx: sqlite3.Connection, job_id: int, now: float) -> None:
-    """Owe it once more: what there is to show has changed."""
+    """Owe it once more, as news: what there is to show has changed."""
     tx.execute("UPDATE outbox SET over = NULL, outcome = '', tries = 0, due = ? WHERE job = ?", (now, job_id))
+
+
+def redraw(tx: sqlite3.Connection, job_id: int) -> None:
+    """Its message is to be changed at once, if it was ever shown; one that waits shows what is then."""
+    tx.execute(
+        "UPDATE outbox SET over = NULL, outcome = 'redraw', tries = 0, due = 0.0 "
+        "WHERE job = ? AND outcome IN ('delivered', 'left')",
+        (job_id,),
+    )
+
+
+def looks(tx: sqlite3.Connection, job_id: int) -> tuple[str, int] | None:
+    """What decides how a job's message looks: how its pictures are shown, and how many there are."""
+    sql = "SELECT shown, (SELECT count(*) FROM piece WHERE piece.job = job.id) FROM job WHERE id = ?"
+    row: tuple[str, int] | None = tx.execute(sql, (job_id,)).fetchone()
+    return row
 
 
 def due(tx: sqlite3.Connection, now: float, limit: int) -> tuple[Delivery, ...]:
     """At most ``limit`` deliveries whose time has come, the most overdue first."""
-    return tuple(Delivery(*row) for row in tx.execute(DUE_SQL, (now, limit)).fetchall())
+    rows = tx.execute(DUE_SQL, (now, limit)).fetchall()
+    return tuple(Delivery(row[0], row[1], row[2], row[3], row[4], bool(row[5])) for row in rows)
 
 
 def is_due(tx: sqlite3.Connection, delivery_id: int, now: float) -> bool:
@@ -53,14 +78,21 @@ def next_due(tx: sqlite3.Connection) -> float | None:
     return None if when is None else float(when)
 
 
-def delivered(tx: sqlite3.Connection, delivery_id: int, place: str, now: float) -> bool:
-    """It was shown at ``place``, and the job is there from now on; False if it was over already."""
+def delivered(
+    tx: sqlite3.Connection, delivery_id: int, place: str, now: float, seen: tuple[str, int] | None = None
+) -> bool:
+    """It was shown at ``place``, and the job is there from now on; False if it was over already.
+
+    If it no longer looks as when it was ``seen``, a moderator was quicker: it is to be redrawn.
+    """
     row = tx.execute(
         "UPDATE outbox SET over = ?, outcome = 'delivered' WHERE id = ? AND over IS NULL RETURNING job",
         (now, delivery_id),
     ).fetchone()
     if row is not None:
         tx.execute("UPDATE job SET place = ? WHERE id = ?", (place, row[0]))
+        if seen is not None and looks(tx, row[0]) != seen:
+            redraw(tx, row[0])
     return row is not None
 
 
@@ -90,7 +122,8 @@ def told(tx: sqlite3.Connection, jobs: Iterable[int]) -> None:
 
 
 def drop(tx: sqlite3.Connection, delivery_id: int, why: str, now: float = 0.0) -> None:
-    """Give up, with a word for the log (``gone``, ``unsure``); the pictures stay in the gallery."""
+    """Give up, with a word for the log (``gone``, ``unsure``; ``left``: the message that was to be redrawn is
+    gone, or as it was); the pictures stay in the gallery."""
     tx.execute(
         "UPDATE outbox SET over = ?, outcome = ? WHERE id = ? AND over IS NULL", (now, why, delivery_id)
     )

@@ -174,7 +174,7 @@ class Control:
         """Send the message as it is now to the client that asked. Raises Gone when it left."""
         number, _, message = place.removeprefix(f"{self.name}:").partition("/")
         client = self._clients.get(number)
-        if client is None or not message.isdecimal():
+        if client is None or not message.isdecimal() or reply.redraws:
             raise Gone
         buttons = tuple(button for row in reply.buttons for button in row)
         client.buttons[int(message)] = buttons

@@ -24,7 +24,7 @@ from bot.app import App
 from bot.bar import LineBar
 from bot.ink import Ink
 from bot.plain import visible
-from bot.talk import Button, Call, Image, Place, Reply, Tone
+from bot.talk import Button, Call, Gone, Image, Place, Reply, Tone
 from bot.texts import say
 from storage import accounts
 from storage.accounts import OWNER
@@ -119,6 +119,8 @@ class Terminal:
     async def show(self, place: Place, reply: Reply) -> Place:
         """Progress as a bar in place of the prompt, everything else as lines; pictures drawn and saved."""
         ink = self._console.file if isinstance(self._console.file, Ink) else None
+        if reply.redraws:  # what is printed stays
+            raise Gone(place)
         if reply.fleeting:
             if self._moves and not (ink and ink.wet):
                 self._bar.show(visible(reply.text), reply.progress)

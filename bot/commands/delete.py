@@ -9,7 +9,7 @@ from bot.app import App
 from bot.commands.common import JobId, find_mine, meet
 from bot.talk import Button, Call, Reply
 from bot.texts import say
-from storage import gallery
+from storage import gallery, outbox
 from storage.database import Connection
 from storage.refusal import Refusal
 
@@ -33,6 +33,7 @@ async def answer(ask: Delete, call: Call, app: App) -> AsyncIterator[Reply]:
         return
     unused = await app.database.write(_delete, account.id, ask.job, durable=True)
     await app.files.remove(unused)
+    app.outbox.wake()
     yield Reply(say(call.language, "delete.done", n=count), private=True)
 
 
@@ -47,4 +48,5 @@ def _count(tx: Connection, account: int, job_id: int) -> tuple[int, str]:
 
 def _delete(tx: Connection, account: int, job_id: int) -> tuple[str, ...]:
     _count(tx, account, job_id)
+    outbox.redraw(tx, job_id)  # its message shows them no longer
     return gallery.delete(tx, job_id)

@@ -271,10 +271,10 @@ async def test_what_was_shown_is_not_shown_again_because_it_could_not_be_recorde
     await post.owe()
     delivered, refusals = outbox.delivered, itertools.count()
 
-    def full(tx: object, number: int, place: str, now: float) -> bool:
+    def full(tx: object, number: int, place: str, now: float, **more: object) -> bool:
         if next(refusals) < 3:
             raise Refusal("disk_full")
-        return delivered(tx, number, place, now)  # type: ignore[arg-type]
+        return delivered(tx, number, place, now, **more)  # type: ignore[arg-type]
 
     monkeypatch.setattr(outbox, "delivered", full)
     async with post.running():
@@ -345,3 +345,87 @@ async def test_a_thousand_owed_to_a_sleeping_chat_do_not_starve_the_others(post:
     async with post.running():
         await post.adapter.until(lambda reply: reply.job == awake)
     assert await post.owed() >= 300
+
+
+# --- what was shown is redrawn
+
+
+async def drawn(post: Post) -> int:
+    """A job with a picture, shown."""
+    new = NewJob(
+        post.account, f"k{next(post.keys)}", Request(prompt="fox", count=1), 1, 1.0, "test:chat", "en"
+    )
+    job = await post.database.write(jobs.submit, new, 0.0, limit=10_000)
+    await post.database.write(jobs.claim, "engine", 0.0)
+    kept = gallery.Kept("a" * 64, b"webp", 0, 1, 16, 16, 100)
+    await post.database.write(jobs.settle, job.id, 1, [kept], 1.0, time.time())
+    return job.id
+
+
+async def looks(job: Job) -> Reply:
+    return Reply(job.shown or "as it is", job=job.id)
+
+
+async def test_what_is_covered_later_is_redrawn_where_it_is_also_after_a_restart(post: Post) -> None:
+    """Once, and as no news."""
+    job = await drawn(post)
+    async with post.running(finish=looks):
+        await post.settled()
+    await post.database.write(jobs.show_as, job, "spoiler")
+    await post.database.write(jobs.show_as, job, "spoiler")
+    for _ in range(2):
+        async with post.running(finish=looks):
+            await post.settled()
+            await asyncio.sleep(0.05)
+    first, second = post.adapter.shown
+    assert (first.reply.redraws, second.reply.redraws) == (False, True)
+    assert second.reply.text == "spoiler"
+    assert second.place == first.place
+
+
+async def test_what_is_covered_while_it_is_being_shown_is_redrawn(post: Post) -> None:
+    """The moderator was quicker than the chat: it shows for a moment what it was."""
+    job = await drawn(post)
+    post.adapter.gate = asyncio.Event()
+    async with post.running(finish=looks):
+        await post.adapter.entered.wait()
+        await post.database.write(jobs.show_as, job, "withheld")
+        post.adapter.gate.set()
+        async with asyncio.timeout(60):
+            while len(post.adapter.shown) < 2:
+                await asyncio.sleep(0.005)
+        await post.settled()
+    assert post.texts() == ["as it is", "withheld"]
+
+
+async def test_what_was_never_shown_is_not_redrawn_and_what_is_gone_is_no_error(post: Post) -> None:
+    """Nor is its person told that something could not be shown."""
+
+    def gone(place: str, reply: Reply) -> None:
+        if reply.redraws:
+            raise Gone
+
+    post.adapter.fault = gone
+    job = await drawn(post)
+    await post.database.write(jobs.show_as, job, "spoiler")
+    async with post.running(finish=looks) as out:
+        await post.settled()
+        for shown in ("", "spoiler", ""):
+            await post.database.write(jobs.show_as, job, shown)
+            out.wake()
+            await post.settled()
+    assert post.texts() == ["spoiler"]
+    assert await post.database.read(outbox.missed, post.account) == ()
+
+
+async def test_what_was_withheld_and_may_be_seen_again_is_news(post: Post) -> None:
+    job = await drawn(post)
+    await post.database.write(jobs.show_as, job, "withheld")
+    async with post.running(finish=looks) as out:
+        await post.settled()
+        await post.database.write(jobs.show_as, job, "")
+        out.wake()
+        await post.settled()
+    assert [(each.reply.text, each.reply.redraws) for each in post.adapter.shown] == [
+        ("withheld", False), ("as it is", False),
+    ]  # fmt: skip

@@ -38,6 +38,8 @@ class Delivery:
 
     async def deliver(self) -> Address:
         """Show it; where it is now. Raises Gone, and what ``Rest`` does for a moment's trouble."""
+        if self.reply.redraws:
+            return await self._redrawn()
         try:
             shown = await self._edited()
         except NoMessage:
@@ -87,6 +89,20 @@ class Delivery:
             return None
         await rest.revise(address.channel, address.message, self.render(False))
         return address
+
+    async def _redrawn(self) -> Address:
+        """In the message that there is, however old; nobody is told, and what only one person saw stays."""
+        rest, address = self.rest, self.address
+        try:
+            if address.fresh(self.now):
+                with suppress(NoToken):
+                    return address.at(await rest.edit(address, self.render(False)))
+            if address.message and not address.private:
+                await rest.revise(address.channel, address.message, self.render(not address.token))
+                return address
+        except (NoMessage, NoAccess):
+            pass
+        raise Gone(address.place)
 
     async def _direct(self) -> Address:
         if not self._news or not self.address.user:

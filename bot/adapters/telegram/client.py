@@ -50,6 +50,10 @@ class Unchanged(Exception):  # noqa: N818 - an answer, not an error
     """The message shows this already."""
 
 
+class Pictured(Exception):  # noqa: N818 - an answer, not an error
+    """The message to edit is a picture, which never becomes a text."""
+
+
 class Lost(Exception):  # noqa: N818 - an answer, not an error
     """The message to edit is not there (any more)."""
 
@@ -67,7 +71,8 @@ class Closed(Gone):
 
 
 async def request(call: Awaitable[T], *, repeatable: bool) -> T:
-    """Its answer. Raises Gone, Later, Unsure (``repeatable`` or not), Unchanged, Lost, Moved.
+    """Its answer. Raises Gone, Later, Unsure (``repeatable`` or not), Unchanged, Pictured, Lost,
+    Moved.
 
     A 5xx and a connection that broke after the request was on its way say nothing of what was done.
     """
@@ -96,6 +101,7 @@ async def request(call: Awaitable[T], *, repeatable: bool) -> T:
 _WORDS: tuple[tuple[str, type[Exception]], ...] = (
     ("message is not modified", Unchanged),
     ("message to edit not found", Lost),
+    ("no text in the message to edit", Pictured),
     ("message can't be edited", Lost),
     ("message_id_invalid", Lost),
     ("topic_closed", Closed),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from typing import Any
 
 from telegram import InputFile, InputMediaDocument, InputMediaPhoto
@@ -13,6 +14,21 @@ PHOTO, DOCUMENT = 10_000_000, 50_000_000
 """Bytes."""
 SIDES, STEEP = 10_000, 20
 """Pixels of both sides together; the longer side in shorter ones."""
+
+
+def _grey(width: int, height: int) -> bytes:
+    """A PNG of nothing."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return len(data).to_bytes(4, "big") + kind + data + zlib.crc32(kind + data).to_bytes(4, "big")
+
+    head = width.to_bytes(4, "big") + height.to_bytes(4, "big") + bytes((8, 0, 0, 0, 0))
+    rows = zlib.compress((b"\0" + bytes((128,)) * width) * height)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
+
+
+BLANK = Image(_grey(320, 180), "blank.png")
+"""What stands where a picture was."""
 
 
 def size(data: bytes) -> tuple[int, int]:

@@ -21,8 +21,8 @@ from telegram import (
 )
 
 from bot.adapters.telegram.address import Address
-from bot.adapters.telegram.client import AWAY, Line, Lost, Unchanged
-from bot.adapters.telegram.files import file, is_photo, media
+from bot.adapters.telegram.client import AWAY, Line, Lost, Pictured, Unchanged
+from bot.adapters.telegram.files import BLANK, file, is_photo, media
 from bot.adapters.telegram.pace import Backoff, Pacer
 from bot.adapters.telegram.render import Shown
 from bot.talk import Image, Later, Place, Unsure
@@ -128,6 +128,16 @@ class Sender:
         return sent.message_id
 
     # --- pictures
+
+    async def redraw(self, at: Address, shown: Shown) -> Address:
+        """Change what the message shows. Where a picture was and none is to be, a blank one takes its place:
+        Telegram turns no picture into a text. Raises Lost."""
+        if shown.images:
+            return await self._turn(at, shown)
+        try:
+            return await self.edit(at, shown)
+        except Pictured:
+            return await self._turn(at, replace(shown, images=(BLANK,)))
 
     async def deliver(self, at: Address, shown: Shown, placeholder: Shown, job: int) -> Address:
         """Turn the job's message into its picture; without one, make one first."""

@@ -106,6 +106,8 @@ class Speaker:
     async def show(self, at: Address, reply: Reply) -> Address:
         """Send or edit; return where it is now. Raises Gone, Later, Unsure."""
         at = self._here(at)
+        if reply.redraws:
+            return await self._redrawn(at, reply)
         if reply.fleeting and (at.message or reply.job is not None or at.is_group):
             return await self._progress(at, reply)
         if at.press and await self.presses.say(at.press, reply, group=at.is_group, page=bool(at.message)):
@@ -115,6 +117,21 @@ class Speaker:
             return await self._say(target, reply)
         except Gone:
             return await self._elsewhere(at, target, reply)
+
+    async def _redrawn(self, at: Address, reply: Reply) -> Address:
+        """In the message that there is; a group that moved took its messages along."""
+        at = self._sender.known(at, reply.job)
+        if not at.message:
+            raise Gone
+        if too_large(reply.images):
+            reply = self._too_large(reply)
+        try:
+            return await self._sender.redraw(at, self._render(at, reply))
+        except Moved as moved:
+            self.moved(at.chat, moved.chat)
+            raise Later(0.0) from moved
+        except Lost as lost:
+            raise Gone from lost
 
     def _here(self, at: Address) -> Address:
         now = self._moved.get(at.chat)

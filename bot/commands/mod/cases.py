@@ -124,6 +124,7 @@ async def decide(ask: Decide, call: Call, app: App) -> AsyncIterator[Reply]:
         done = matters.decide(tx, matter.id, _STATES[ask.way], who.id, app.clock())
         if done.job is not None and ask.way == "remove":
             unused.extend(gallery.delete(tx, done.job))
+            outbox.redraw(tx, done.job)
         elif done.job is not None:
             _show(tx, done.job, ask.way, checked=done.rule == contest.RULE)
         if done.job is not None and done.rule == contest.RULE:

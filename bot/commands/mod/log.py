@@ -99,6 +99,7 @@ async def undo(ask: Undo, call: Call, app: App) -> AsyncIterator[Reply]:
         return Change({"n": act.id}, subject=act.subject)
 
     made = await change(call, app, "undo", work)
+    app.outbox.wake()  # pictures may be shown otherwise again
     app.dispatch.wake()  # what was held may go on
     reply = await confirmed(made, call, app)
     fields = await app.database.read(_undone, int(made.facts["n"]), call)

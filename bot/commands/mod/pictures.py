@@ -10,7 +10,7 @@ from bot.app import App
 from bot.commands.mod.common import change, confirmed, here
 from bot.options import CHOICES, Option
 from bot.talk import Call, Reply
-from storage import acts, gallery, jobs, tallies
+from storage import acts, gallery, jobs, outbox, tallies
 from storage.accounts import Account
 from storage.acts import Change
 from storage.database import Connection
@@ -48,6 +48,7 @@ async def answer(ask: ModPicture, call: Call, app: App) -> AsyncIterator[Reply]:
         facts = {"job": job.id, "reason": ask.reason}
         if way == "delete":
             unused.extend(gallery.delete(tx, job.id))
+            outbox.redraw(tx, job.id)
             tallies.count(tx, job.community, "removed", app.clock())
             return Change(facts, subject=job.account)
         back = acts.shown_back(job.id, job.shown)
@@ -58,4 +59,5 @@ async def answer(ask: ModPicture, call: Call, app: App) -> AsyncIterator[Reply]:
 
     done = await change(call, app, f"picture.{way}", work)
     await app.files.remove(unused)
+    app.outbox.wake()
     yield await confirmed(done, call, app)

@@ -15,6 +15,7 @@ from bot.adapters.telegram.house import House as Rest
 from bot.config import Telegram as Settings
 from bot.talk import Attachment, Image, Reply
 from bot.texts import say
+from storage import gallery, jobs, outbox
 from storage.refusal import Refusal
 from tests.bot.telegram.house import House
 from tests.fakes.engine import png
@@ -209,3 +210,46 @@ async def test_a_taken_port_is_said_and_stops_nothing(here: House, tmp_path: Pat
 def test_without_a_token_there_is_no_telegram(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="no token"):
         Telegram(Settings(), Rest)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("where", ["private", "group"])
+async def test_what_is_covered_or_deleted_later_changes_in_its_message(here: House, where: str) -> None:
+    """A picture never becomes a text: an empty one stands there, with a sentence."""
+    ana = here.tele.world.person("Ana")
+    chat = here.tele.world.group("Friends") if where == "group" else ana.private
+    async with here.bot() as app:
+        ana.say(f"/imagine@{BOT_NAME} a red fox" if where == "group" else "/imagine a red fox", chat)
+        message = await here.tele.picture(chat)
+        count, file = len(chat.ours), message.file
+        assert not message.spoiler
+        for shown, spoiler in (("spoiler", True), ("", False)):
+            await app.database.write(jobs.show_as, 1, shown)
+            app.outbox.wake()
+            while message.spoiler is not spoiler:
+                await asyncio.sleep(0.005)
+        await app.database.write(jobs.show_as, 1, "withheld")
+        app.outbox.wake()
+        await here.until(lambda: say("en", "finished.withheld") in message.said)
+        assert message.file
+        assert message.file != file
+        await app.database.write(gallery.delete, 1)
+        await app.database.write(outbox.redraw, 1)
+        app.outbox.wake()
+        await here.until(lambda: say("en", "finished.deleted") in message.said)
+        assert len(chat.ours) == count
+
+
+async def test_a_message_that_is_gone_is_not_sent_again_to_cover_it(here: House) -> None:
+    ana = here.tele.world.person("Ana")
+    async with here.bot() as app:
+        ana.say("/imagine a red fox")
+        message = await here.tele.picture(ana.private)
+        message.delete()
+        count = len(ana.private.ours)
+        await app.database.write(jobs.show_as, 1, "spoiler")
+        app.outbox.wake()
+        async with asyncio.timeout(60):
+            while await app.database.read(outbox.next_due) is not None:
+                await asyncio.sleep(0.01)
+        assert len(ana.private.ours) == count
+        assert await app.database.read(outbox.missed, (await here.job(1)).account) == ()

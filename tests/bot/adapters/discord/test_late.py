@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from bot.texts import say
+from storage import jobs
 from storage.database import Connection
 from storage.jobs import Status
 from tests.bot.adapters.discord.server import Server, labels, media, said, server
@@ -23,7 +25,7 @@ async def order(house: Server, **options: Any) -> Any:
 
 
 def outcome(tx: Connection) -> list[str]:
-    return [str(row[0]) for row in tx.execute("SELECT outcome FROM outbox")]
+    return [str(row[0]) for row in tx.execute("SELECT iif(over IS NULL, '', outcome) FROM outbox")]
 
 
 async def over(house: Server) -> list[str]:
@@ -253,3 +255,39 @@ async def test_a_failure_that_comes_late_is_told_too(tmp_path: Path) -> None:
         await house.until(lambda: "ran out of memory" in said(house.channel.last_message))
         assert "Nothing was charged" in said(house.channel.last_message)
         assert labels(house.channel.last_message) == ["Try again"]
+
+
+@pytest.mark.parametrize("minutes", [0, 60])
+async def test_what_a_moderator_covers_or_deletes_later_changes_in_its_message(
+    tmp_path: Path, minutes: int
+) -> None:
+    """However old it is: by its token, or as the bot itself. Nothing new is said in the channel."""
+    async with server(tmp_path) as house:
+        message = await house.imagine()
+        count = len(house.channel.history())
+        await house.env.advance_time(60 * minutes)
+
+        async def shown(way: str) -> Any:
+            await house.app.database.write(jobs.show_as, 1, way)
+            house.app.outbox.wake()
+            assert await over(house) in (["delivered"], ["left"])
+            return next(each for each in house.channel.history() if each.id == message.id)
+
+        assert [each.get("spoiler") for each in media(await shown("spoiler"))] == [True]
+        assert [each.get("spoiler", False) for each in media(await shown(""))] == [False]
+        held = await shown("withheld")
+        assert media(held) == []
+        assert say("en", "finished.withheld") in said(held)
+        assert len(house.channel.history()) == count
+        assert await over(house) == ["delivered"]
+
+
+async def test_a_message_that_is_gone_is_not_posted_again_to_cover_it(tmp_path: Path) -> None:
+    async with server(tmp_path) as house:
+        message = await house.imagine()
+        await house.env.advance_time(3_600)
+        house.env.inject_error("PATCH", "/channels/*", status=404, times=None)
+        await house.app.database.write(jobs.show_as, 1, "spoiler")
+        house.app.outbox.wake()
+        assert await over(house) == ["left"]
+        assert [each.id for each in house.channel.history()] == [message.id]
