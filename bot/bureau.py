@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, cast
 
 from bot import commands, converse, options, views
@@ -18,12 +18,15 @@ from bot.commands.mod.cases import Decide
 from bot.commands.mod.page import ModPage
 from bot.talk import Button, Call, Reply, Who
 from bot.texts import LANGUAGES, table
+from bot.whatif import MIXES, Question, WhatIf
 from storage import accounts, gallery, review
 from storage.accounts import Account
 from storage.database import Connection
 from storage.policy import HOUSE
 from storage.refusal import Refusal
 
+MACHINES, MEMBERS = 16, 10_000
+"""The most that one may ask about."""
 SAYABLE = {each.name: each for each in commands.MODERATION if each.ask is not ModPage}
 SAYABLE |= {commands.find(Decide(0)).name: commands.find(Decide(0))}
 """The commands that the page may say: those of moderators, and what their cards' buttons say."""
@@ -34,6 +37,11 @@ class Bureau:
     """The Bureau of the web page."""
 
     app: App
+    whatif: WhatIf = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Its data folder is the App's."""
+        object.__setattr__(self, "whatif", WhatIf(self.app.config.data_dir))
 
     # -- who
 
@@ -86,6 +94,8 @@ class Bureau:
 
     async def view(self, chair: Chair, name: str, query: dict[str, str]) -> Record:
         """A view as JSON; ``query`` is checked where it is read."""
+        if name == "whatif":
+            return self._looked(chair, _question(chair, query))
         return await self.app.database.read(views.VIEWS[name], chair, query, self.app)
 
     async def rows(
@@ -104,6 +114,19 @@ class Bureau:
         if small and (data := await self.app.database.read(gallery.preview, digest)):
             return data
         return await self.app.files.load(digest)
+
+    async def what_if(self, chair: Chair, mix: str, engines: int, members: int) -> Record:
+        """Begin to play it; what is known of it so far."""
+        asked = {"mix": mix, "engines": str(engines), "members": str(members)}
+        question = _question(chair, asked)
+        self.whatif.ask(question)
+        return self._looked(chair, question)
+
+    def _looked(self, chair: Chair, question: Question) -> Record:
+        found = self.whatif.look(question)
+        if code := found.pop("code", ""):
+            found["text"] = self.refused(chair.language, Refusal(code))
+        return found
 
     # -- doing
 
@@ -145,6 +168,18 @@ class Bureau:
             for key, text in table(tongue).items()
             if key.startswith("review.")
         }
+
+
+def _question(chair: Chair, query: dict[str, str]) -> Question:
+    """What is asked; Refusal bad_question for what the form cannot say."""
+    usual = Question()
+    mix = query.get("mix", usual.mix)
+    if mix not in MIXES:
+        raise Refusal("bad_question")
+    return Question(
+        mix, views.number(query, "engines", usual.engines, 1, MACHINES),
+        views.number(query, "members", usual.members, 1, MEMBERS), chair.language,
+    )  # fmt: skip
 
 
 def _account(tx: Connection, who: Who) -> Account | None:

@@ -16,6 +16,7 @@ from typing import Any
 
 import msgspec
 
+from bot import whatif
 from bot.config import ROOT, Config
 from bot.speed import INSIDE, part, promises
 from bot.texts import say
@@ -23,12 +24,6 @@ from storage.refusal import Refusal
 
 SECONDS = 600.0
 """A simulation of thousands of people may take minutes."""
-WORDS = (
-    "title", "subtitle", "waits", "waits_note", "jain", "jain_note", "work", "work_note", "service",
-    "service_note", "load", "load_note", "falopitas", "fifo", "round_robin", "vtc", "batches", "flood",
-    "steady", "light", "member", "helper", "patron",
-)  # fmt: skip
-"""What stands on the plots; the simulation knows none of it."""
 MACHINES = ("sd15-512", "sd15-768", "sdxl-512", "sdxl-1024")
 """One H100 with that model at that size (``inference/simulate/__main__.py``)."""
 COLUMNS = ("policy", "wait", "p95", "equal", "drawn")
@@ -43,13 +38,9 @@ def simulate(
     """Play it, write the plots to ``out`` and a table to ``write``; 0. Raises Refusal."""
     if machine and machine not in MACHINES:
         raise Refusal("bad_machine", machine=machine, choices=", ".join(MACHINES))
-    words = {key: say(language, f"simulate.{key}") for key in WORDS}
-    words["time"] = say(language, "simulate.time", seconds="{seconds}")
-    asked = [
-        "--mix", mix, "--engines", str(engines), "--members", str(members), "--machine", machine,
-        "--seed", str(seed), "--home", str(config.data_dir), "--png", str(out),
-    ]  # fmt: skip
-    report = _run(asked, msgspec.json.encode(words))
+    words = whatif.words(language)
+    asked = whatif.asked(whatif.Question(mix, engines, members, language), config.data_dir, out)
+    report = _run([*asked, "--machine", machine, "--seed", str(seed)], msgspec.json.encode(words))
     write(say(language, "simulate.head", machine=report["machine"], engines=engines) + "\n\n")
     for line in _table(report["policies"], words, language):
         write(line + "\n")

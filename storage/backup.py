@@ -149,9 +149,13 @@ def _heard(said: bytes, code: int | None) -> int:
     return done.size
 
 
-def give_way() -> None:
-    """From now on everybody else comes first, at the processor and, where the system knows that, the disk."""
-    me = psutil.Process()
+def give_way(process: int | None = None) -> None:
+    """From now on everybody else comes first, at the processor and, where the system knows that, the disk:
+    before us, or before the ``process`` of this id."""
+    try:
+        me = psutil.Process(process)
+    except psutil.Error:  # it has ended
+        return
     with contextlib.suppress(psutil.Error, OSError):
         me.nice(psutil.IDLE_PRIORITY_CLASS if sys.platform == "win32" else NICE)
     if sys.platform == "linux":

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import base64
 import csv
 import io
 import itertools
@@ -14,7 +16,7 @@ from typing import Any, cast
 
 import pytest
 
-from bot import texts, views
+from bot import texts, views, whatif
 from bot.adapters.web.bureau import EXPORTS, VIEWS
 from bot.adapters.web.mod import cell
 from bot.bureau import SAYABLE, Bureau
@@ -129,7 +131,9 @@ async def requests(here: Office, cookie: str, digest: str, number: int) -> dict[
             elif path.endswith("/do"):
                 answer = await here.do(cookie, "mod rules add", kind="word", text=f"word{number}")
             else:
-                answer = await here.post(address, {"token": "x"} if path.endswith("enter") else {}, cookie)
+                body = {"token": "x"} if path.endswith("enter") else {}
+                body |= {"community": HERE} if path.endswith("whatif") else {}
+                answer = await here.post(address, body, cookie)
             found[address] = answer.status
     return found
 
@@ -603,3 +607,63 @@ async def test_the_record_can_be_read_when_its_person_is_forgotten(here: Office)
     cookie = await here.sit()
     assert [each["text"] for each in (await here.view(cookie, "audit"))["acts"]] == lines
     assert (await here.get("/mod/api/export/audit.csv", cookie)).status == 200
+
+
+# --- what if
+
+
+async def played(here: Office, cookie: str, **question: object) -> Any:
+    """The answer to a question, once it is there."""
+    query = {name: str(value) for name, value in question.items()}
+    async with asyncio.timeout(120):
+        while (found := await here.view(cookie, "whatif", **query))["state"] == "running":
+            await asyncio.sleep(0.05)
+    return found
+
+
+async def test_a_question_is_played_beside_the_bot_and_answered_from_memory(here: Office) -> None:
+    """A table whose first rows are ours, and the plots; the same question again begins nothing."""
+    cookie, question = await here.sit(), {"mix": "newcomers", "engines": 2, "members": 5}
+    assert await played(here, cookie, **question) == {"state": "none"}
+    begun = await here.post("/mod/api/whatif", question, cookie)
+    assert begun.json["state"] == "running"
+    other = await here.post("/mod/api/whatif", question | {"engines": 3}, cookie)
+    assert (other.status, other.json["code"]) == (400, "simulation_busy")
+    answer = await played(here, cookie, **question)
+    assert answer["state"] == "ready"
+    assert answer["rows"][0]["ours"]
+    assert {"Falopitas", "VTC"} <= {each["policy"] for each in answer["rows"]}
+    assert all(each["slowest"] >= each["median"] > 0 for each in answer["rows"])
+    assert base64.b64decode(answer["sheet"].partition(",")[2]).startswith(b"\x89PNG")
+    again = await here.post("/mod/api/whatif", question, cookie)
+    assert again.json == answer
+
+
+@pytest.mark.parametrize(
+    ("question", "error"),
+    [
+        ({"engines": 17}, "out_of_range"), ({"members": 10_001}, "out_of_range"),
+        ({"mix": "a b"}, "bad_question"), ({"engines": 0}, "shape"),
+        ({"machine": "x"}, "shape"), ({"members": "many"}, "shape"),
+    ],
+)  # fmt: skip
+async def test_what_the_form_cannot_say_is_refused(here: Office, question: object, error: str) -> None:
+    answer = await here.post("/mod/api/whatif", question, await here.sit())
+    assert answer.status == 400
+    assert error in (answer.json.get("code"), answer.json["error"])
+
+
+@pytest.mark.parametrize("how", ["slow", "broken"])
+async def test_a_simulation_that_does_not_come_to_an_end_says_so(
+    here: Office, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    """Its process is gone, and the next question may be asked."""
+    if how == "slow":
+        monkeypatch.setattr(whatif, "SECONDS", 0.01)
+    else:
+        monkeypatch.setattr(whatif, "asked", lambda *_: ["--nonsense"])
+    cookie = await here.sit()
+    await here.post("/mod/api/whatif", {}, cookie)
+    found = await played(here, cookie)
+    assert (found["state"], bool(found["text"])) == ("failed", True)
+    assert (await here.post("/mod/api/whatif", {}, cookie)).json["state"] == "running"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from bot import rehearse
+from bot import rehearse, whatif
 from bot.__main__ import Mix
 from bot.config import load
 from bot.speed import Speed
@@ -52,7 +52,8 @@ def test_the_command_knows_every_mix_and_machine_of_the_simulation() -> None:
 
     assert {mix.value for mix in Mix} == set(MIXES)
     assert set(rehearse.MACHINES) == set(PRESETS)
-    assert set(WORDS) <= {*rehearse.WORDS, "time"}
+    assert set(whatif.MIXES) == set(MIXES)
+    assert set(WORDS) <= {*whatif.WORDS, "time"}
 
 
 def test_stats_say_how_well_promises_were_kept(tmp_path: Path) -> None:

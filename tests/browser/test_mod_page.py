@@ -107,6 +107,28 @@ async def test_the_main_work_by_keyboard(browser: Browser, tmp_path: Path) -> No
             assert "picture.hold" in Path(file).read_text("utf-8")
 
 
+async def test_a_question_is_played_and_is_still_there_later(browser: Browser, tmp_path: Path) -> None:
+    """By keyboard: the sentence, the table, the plots; and the form says what it cannot ask."""
+    async with office(tmp_path) as here, at_the_page(browser, here, await here.link()) as page:
+        await page.wait_for_selector(".rail")
+        await go(page, "whatif")
+        await expect(page.get_by_text("Nothing was asked yet")).to_be_visible()
+        await page.get_by_label("Machines like this one").fill("99")
+        await page.keyboard.press("Enter")
+        await expect(page.get_by_text("Nothing was asked yet")).to_be_visible()
+        await page.get_by_label("Who asks").select_option("newcomers")
+        await expect(page.get_by_label("Members")).to_be_disabled()
+        await page.get_by_label("Machines like this one").fill("2")
+        await page.keyboard.press("Enter")
+        await expect(page.get_by_role("heading", name="With 2 machines")).to_be_visible(timeout=120_000)
+        await expect(page.locator(".plots img")).to_be_visible()
+        await expect(page.get_by_role("cell", name="Falopitas").first).to_be_visible()
+        await go(page, "queue")
+        await go(page, "whatif")
+        await expect(page.locator(".big-words").first).to_be_visible()
+        await expect(page.get_by_label("Machines like this one")).to_have_value("2")
+
+
 @pytest.mark.parametrize(("language", "look", "width"), [("en", "light", 360), ("es", "dark", 768)])
 async def test_every_view_fits_and_has_names(
     browser: Browser, tmp_path: Path, language: str, look: Any, width: int

@@ -63,6 +63,10 @@ class Bureau(Protocol):
     ) -> tuple[Sequence[str], list[list[Any]]]:
         """One of ``EXPORTS`` as a table: its columns and rows."""
 
+    async def what_if(self, chair: Chair, mix: str, engines: int, members: int) -> Record:
+        """Begin to play how so many machines and people would fare; the view ``whatif`` as it is now. Raises
+        Refusal while another question is played."""
+
     async def may_look(self, chair: Chair, digest: str) -> bool:
         """Whether this moderator may see that picture."""
 
@@ -83,5 +87,5 @@ class Bureau(Protocol):
         """The page's own sentences."""
 
 
-VIEWS = ("queue", "usage", "ledger", "gallery", "cases", "rules", "audit", "engine")
+VIEWS = ("queue", "usage", "ledger", "gallery", "cases", "rules", "audit", "engine", "whatif")
 EXPORTS = ("ledger", "usage", "audit")

@@ -50,6 +50,16 @@ class Do(Struct, forbid_unknown_fields=True):
     language: Language = "en"
 
 
+class Ask(Struct, forbid_unknown_fields=True):
+    """What if there were so many machines and people?"""
+
+    mix: Annotated[str, Meta(max_length=20)] = "evening"
+    engines: Annotated[int, Meta(ge=1, le=100_000)] = 1
+    members: Annotated[int, Meta(ge=1, le=100_000)] = 50
+    community: Annotated[str, Meta(max_length=300)] | None = None
+    language: Language = "en"
+
+
 class Up(Struct, forbid_unknown_fields=True):
     """Leave the page."""
 
@@ -71,6 +81,7 @@ class ModApi:
             Route("/mod/api/leave", "POST", self.leave),
             Route("/mod/api/me", "GET", self.me),
             Route("/mod/api/do", "POST", self.do),
+            Route("/mod/api/whatif", "POST", self.what_if),
             Route("/mod/api/view/{name}", "GET", self.view),
             Route("/mod/api/export/{name}", "GET", self.export),
             Route("/mod/api/picture/{digest}", "GET", self.picture),
@@ -231,6 +242,19 @@ class ModApi:
         except Refusal as refusal:
             return self._refused(chair, refusal)
         return web.json_response(self._shown(replies[-1]) if replies else {"text": ""})
+
+    async def what_if(self, request: web.Request) -> web.StreamResponse:
+        """Begin a simulation; asking for the same one again begins none."""
+        body = await read_body(request, Ask, self.server.patience)
+        chair = await self._chair(request, body.community)
+        if Guard.RATE in self.server.guards and (wait := self.acts.wait(chair.name)):
+            raise Denied(429, "rate", **{"Retry-After": str(math.ceil(wait))})
+        chair = Chair(chair.name, chair.who, chair.community, owner=chair.owner, language=body.language)
+        try:
+            found = await self.bureau.what_if(chair, body.mix, body.engines, body.members)
+        except Refusal as refusal:
+            return self._refused(chair, refusal)
+        return web.json_response(found)
 
     def _shown(self, reply: Reply) -> Record:
         return {

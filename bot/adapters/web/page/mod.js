@@ -7,8 +7,8 @@ import { extend, knows, language, load, say } from "./words.js";
 
 const LOOK = "falopitas.look";
 const TONGUE = "falopitas.language";
-const NAMES = ["queue", "usage", "ledger", "gallery", "cases", "rules", "audit", "engine"];
-const SIGNS = { queue: "queue", usage: "chart", ledger: "book", gallery: "gallery", cases: "flag", rules: "shield", audit: "clock", engine: "bolt" };
+const NAMES = ["queue", "usage", "ledger", "gallery", "cases", "rules", "audit", "engine", "whatif"];
+const SIGNS = { queue: "queue", usage: "chart", ledger: "book", gallery: "gallery", cases: "flag", rules: "shield", audit: "clock", engine: "bolt", whatif: "wand" };
 const root = document.getElementById("root");
 let me = null;
 let community = null;
@@ -165,7 +165,7 @@ function route() {
   if (!frame) return;
   shown?.stop?.();
   const name = current();
-  shown = views[name]({ t, look: fetchView, act, ask, me, community, link, problem });
+  shown = views[name]({ t, look: fetchView, act, ask, me, community, link, problem, whatif });
   frame.main.firstChild.replaceChildren(shown.node);
   frame.main.firstChild.scrollTop = 0;
   mark();
@@ -203,6 +203,16 @@ async function act(command, fields) {
     if (error.status === 401 || error.code === "not_moderator") drawDoor(error);
     else toast(problem(error), "refused");
     return null;
+  }
+}
+
+/** Begin a simulation. */
+async function whatif(question) {
+  try {
+    return await post("/mod/api/whatif", { ...question, community, language });
+  } catch (error) {
+    if (error.status === 401 || error.code === "not_moderator") drawDoor(error);
+    throw error;
   }
 }
 

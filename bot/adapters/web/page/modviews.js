@@ -323,4 +323,72 @@ function engine(host) {
   return living(host, t("engine.title"), "engine", { draw, every: 2 * FRESH, key: (data) => ({ ...data, engines: data.engines.map((each) => ({ ...each, left: Math.round(each.left) })) }) });
 }
 
-export const views = { queue, usage, ledger, gallery, cases, rules, audit, engine };
+// -- what if -----------------------------------------------------------------------------------------------
+
+const MIXES = ["evening", "flood", "newcomers", "roles", "models"];
+let question = null; // what was asked last: it is still there when one comes back to this view
+
+function whatif(host) {
+  const { t, problem } = host;
+  const input = (name, most) => h("input", { id: `what-${name}`, name, type: "number", inputmode: "numeric", min: 1, max: most, required: true, value: String(question?.[name] ?? { engines: 1, members: 50 }[name]) });
+  const mix = h("select", { id: "what-mix", name: "mix", onchange: () => (members.disabled = mix.value !== "evening") }, ...MIXES.map((each) => h("option", { value: each, text: t(`whatif.${each}`) })));
+  const [engines, members] = [input("engines", 16), input("members", 10000)];
+  members.setAttribute("aria-describedby", "what-hint");
+  mix.value = question?.mix ?? "evening";
+  members.disabled = mix.value !== "evening";
+  const field = (name, box, hint) => h("div.field", {}, h("label", { for: box.id, text: t(`whatif.${name}`) }), box, hint ? h("small", { id: "what-hint", text: hint }) : null);
+  const go = h("button.act.main", { type: "submit" }, icon("play"), h("span", { text: t("whatif.play") }));
+  const form = h("form.panel.asking", { "aria-label": t("whatif.form"), onsubmit: (event) => (event.preventDefault(), play()) },
+    h("div.fields", {}, field("mix", mix), field("engines", engines), field("members", members, t("whatif.members_hint"))), h("div.row", {}, go));
+  const said = (text) => h("p.problem", { role: "alert", text });
+  const draw = (data) => {
+    go.disabled = data.state === "running";
+    if (data.problem) return said(data.problem);
+    if (data.state === "none") return nothing("wand", t("whatif.empty"), t("whatif.empty_text"));
+    if (data.state === "running") return h("p.playing", { role: "status" }, h("i.spin", { "aria-hidden": "true" }), h("span", { text: t("whatif.running", { n: data.seconds }) }));
+    if (data.state === "failed") return said(data.text);
+    return answer(t, data);
+  };
+  const view = living(host, t("whatif.title"), "whatif", { draw, query: () => question ?? {}, above: [h("p.explain", { text: t("whatif.text") }), form] });
+  let timer = 0;
+  let over = false;
+  /** Look again each second while it is played. */
+  async function follow() {
+    await view.refresh();
+    if (over) return;
+    if (view.node.querySelector(".playing")) timer = setTimeout(follow, 1000);
+    else if (matchMedia("(max-width: 52rem)").matches) view.node.lastChild.scrollIntoView({ block: "start" });
+  }
+  async function play() {
+    question = { mix: mix.value, engines: Number(engines.value), members: Number(members.value) };
+    try {
+      await host.whatif(question);
+    } catch (error) {
+      fill(view.node.lastChild, ["problem", Math.random()], () => draw({ problem: problem(error) }));
+      return;
+    }
+    clearTimeout(timer);
+    view.node.lastChild.scrollIntoView({ block: "nearest" });
+    follow();
+  }
+  if (question) timer = setTimeout(follow, 300);
+  return { ...view, stop: () => ((over = true), clearTimeout(timer), view.stop()) };
+}
+
+/** The sentence, the table and the plots. */
+function answer(t, data) {
+  const fixed = (value, digits) => new Intl.NumberFormat(language, { minimumFractionDigits: digits, maximumFractionDigits: digits }).format(value);
+  const times = (value) => `×${fixed(value, value < 10 ? 1 : 0)}`;
+  const percent = (value) => new Intl.NumberFormat(language, { style: "percent", maximumFractionDigits: 0 }).format(value);
+  const ours = data.rows.filter((each) => each.ours);
+  const heads = [[t("whatif.way")], [t("whatif.who")], [t("whatif.median"), "num"], [t("whatif.slowest"), "num"], [t("whatif.equal"), "num"], [t("whatif.drawn"), "num"]];
+  const rows = data.rows.map((each) => [each.ours ? h("b", { text: each.policy }) : each.policy, each.group, times(each.median), times(each.slowest), fixed(each.equal, 2), percent(each.drawn)]);
+  const verdict = (each) => t(ours.length > 1 ? "whatif.verdict_of" : "whatif.verdict", { group: each.group, median: times(each.median), slowest: times(each.slowest) });
+  return [
+    h("section.panel", {}, h("h2", { text: t("whatif.machines", { n: question?.engines ?? 1 }) }), ...ours.map((each) => h("p.big-words", { text: verdict(each) })), h("p.dim", { text: data.machine === "measured" ? t("whatif.measured") : t("whatif.preset", { machine: data.machine }) })),
+    h("section.stack", {}, h("h2", { text: t("whatif.table") }), grid(t("whatif.table"), heads, rows)),
+    h("section.stack", {}, h("h2", { text: t("whatif.plots") }), h("div.scroll.plots", { role: "region", "aria-label": t("whatif.plots"), tabIndex: 0 }, h("img", { src: data.sheet, alt: t("whatif.plots_alt"), width: 1440, height: 1180 })), h("div.taken", {}, h("a.act", { href: data.sheet, download: "falopitas-simulation.png" }, icon("download"), h("span", { text: t("whatif.png") })))),
+  ];
+}
+
+export const views = { queue, usage, ledger, gallery, cases, rules, audit, engine, whatif };
