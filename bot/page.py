@@ -72,7 +72,7 @@ class Page:
 
         def admit(tx: Connection, now: float) -> None:
             owner = accounts.meet(tx, OWNER, language, now, grant=grant, unlimited=True)
-            accounts.adopt(tx, who, owner.id)
+            accounts.adopt(tx, who, owner.id, now)
 
         await self.app.database.write(admit, self.app.clock(), durable=True)
 

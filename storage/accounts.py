@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from inference.request import MAX_COUNT, MAX_STEPS, Name, Prompt
-from storage import ledger, stats
+from storage import ledger, sanctions, stats
 from storage.database import Recorded
 from storage.refusal import Refusal
 
@@ -97,6 +97,7 @@ def _make(tx: sqlite3.Connection, who: str, language: str, now: float, grant: in
     tx.execute("INSERT INTO identity (who, account) VALUES (?, ?)", (who, account))
     if _forgotten(tx, who, now) is None:
         ledger.grant(tx, account, grant, "grant", f"grant:first:{_hidden(tx, who)}", now)
+    sanctions.come_back(tx, _hidden(tx, who), account, now)
     return account
 
 
@@ -120,6 +121,9 @@ def mark_forgotten(tx: sqlite3.Connection, who: str, now: float) -> None:
         raise Refusal("forget_again", until=until)
     tx.execute("DELETE FROM forgotten WHERE until <= ? OR until > ?", (now, now + AGAIN))
     tx.execute("INSERT INTO forgotten (mark, until) VALUES (?, ?)", (_hidden(tx, who), now + AGAIN))
+    known = find(tx, who)
+    if known is not None:
+        sanctions.exile(tx, _hidden(tx, who), known)
 
 
 def last_forgotten(tx: sqlite3.Connection) -> float | None:
@@ -176,7 +180,7 @@ def redeem(tx: sqlite3.Connection, code: str, who: str, now: float) -> Account:
     if row is None or row[1] <= now:
         raise Recorded("link_expired")
     account = get(tx, int(row[0]))
-    _join(tx, who, account)
+    _join(tx, who, account, now)
     return account
 
 
@@ -199,7 +203,7 @@ _MOVES = (
 """What comes along when the last chat of an account joins another."""
 
 
-def _join(tx: sqlite3.Connection, who: str, account: Account) -> None:
+def _join(tx: sqlite3.Connection, who: str, account: Account, now: float) -> None:
     before = find(tx, who)
     if before == account.id:
         return
@@ -210,7 +214,10 @@ def _join(tx: sqlite3.Connection, who: str, account: Account) -> None:
         "ON CONFLICT (who) DO UPDATE SET account = excluded.account",
         (who, account.id),
     )
-    if before is not None and not who_of(tx, before):
+    sanctions.come_back(tx, _hidden(tx, who), account.id, now)
+    if before is not None and who_of(tx, before):
+        sanctions.follow(tx, before, account.id)
+    elif before is not None:
         for statement in _MOVES:
             tx.execute(statement, {"to": account.id, "old": before})
         wishes = msgspec.structs.asdict(get(tx, before).defaults)
@@ -223,12 +230,12 @@ def _join(tx: sqlite3.Connection, who: str, account: Account) -> None:
         tx.execute("UPDATE account SET settings = '{}' WHERE id = ?", (before,))  # nobody can change them now
 
 
-def adopt(tx: sqlite3.Connection, who: str, account_id: int) -> Account:
+def adopt(tx: sqlite3.Connection, who: str, account_id: int, now: float) -> Account:
     """From now on ``who`` belongs to this account, without a code: the caller knows that it may (the page's
     launch address). Raises Refusal link_owner as ``redeem`` does.
     """
     account = get(tx, account_id)
-    _join(tx, who, account)
+    _join(tx, who, account, now)
     return account
 
 
@@ -239,13 +246,15 @@ def revoke(tx: sqlite3.Connection, account_id: int) -> bool:
 
 
 def unlink(tx: sqlite3.Connection, who: str) -> bool:
-    """Take ``who`` out of its account; False if it is the only one there, for then all would be lost."""
-    gone = tx.execute(
-        "DELETE FROM identity WHERE who = ?1 AND EXISTS (SELECT 1 FROM identity AS other "
-        "WHERE other.account = identity.account AND other.who <> ?1) RETURNING who",
-        (who,),
-    ).fetchone()
-    return gone is not None
+    """Take ``who`` out of its account; False if it is the only one there, for then all would be lost. What
+    forbids them something waits for their return.
+    """
+    before = find(tx, who)
+    if before is None or len(who_of(tx, before)) == 1:
+        return False
+    sanctions.exile(tx, _hidden(tx, who), before)
+    tx.execute("DELETE FROM identity WHERE who = ?", (who,))
+    return True
 
 
 def _count_try(tx: sqlite3.Connection, subject: str, now: float) -> None:

@@ -102,6 +102,8 @@ def refusal_of(error: Exception) -> Exception:
     """
     if isinstance(error, sqlite3.Error):
         code = _CODES.get(getattr(error, "sqlite_errorcode", 0) & 0xFF)
+        if code is None and str(error).startswith("Could not decode to UTF-8"):
+            return Refusal("database_corrupt", detail="text")  # Python's own, without a code of SQLite's
         return error if code is None else Refusal(code, detail=error.sqlite_errorname)
     if isinstance(error, OSError) and error.errno is not None:
         return Refusal(

@@ -81,7 +81,11 @@ _request = msgspec.json.Decoder(Request)
 
 
 def _piece(row: tuple[object, ...]) -> Piece:
-    fields = (*row[:8], bool(row[8]), row[9], _request.decode(str(row[10])))
+    try:
+        request = _request.decode(str(row[10]))
+    except msgspec.DecodeError:  # a newer program's, or damaged: it must not hide the others
+        request = Request(prompt="?")
+    fields = (*row[:8], bool(row[8]), row[9], request)
     return Piece(*fields)  # type: ignore[arg-type]  # a STRICT table: the columns have these types
 
 

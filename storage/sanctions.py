@@ -38,6 +38,36 @@ def make(
     return int(row[0])
 
 
+def follow(tx: sqlite3.Connection, account: int, to: int) -> None:
+    """A chat goes from one account to another: what is held against its person goes along, and stays."""
+    tx.execute(
+        "INSERT INTO sanction (community, account, kind, reason, at, until) "
+        "SELECT community, ?2, kind, reason, at, until FROM sanction WHERE account = ?1 AND ended = 0",
+        (account, to),
+    )
+
+
+def exile(tx: sqlite3.Connection, mark: str, account: int) -> None:
+    """Somebody goes: what forbids them something waits for them under ``mark``, without its reason."""
+    tx.execute(
+        "INSERT OR REPLACE INTO exiled (mark, community, kind, until) "
+        "SELECT ?1, community, kind, nullif(max(coalesce(until, 1e300)), 1e300) FROM sanction "
+        "WHERE account = ?2 AND ended = 0 AND kind <> 'warn' GROUP BY community, kind",
+        (mark, account),
+    )
+
+
+def come_back(tx: sqlite3.Connection, mark: str, account: int, now: float) -> None:
+    """Whoever went as ``mark`` is this account now, and so is what forbids them something still."""
+    tx.execute(
+        "INSERT INTO sanction (community, account, kind, reason, at, until) "
+        "SELECT community, ?2, kind, '', ?3, until FROM exiled WHERE mark = ?1 "
+        "AND (until IS NULL OR until > ?3)",
+        (mark, account, now),
+    )
+    tx.execute("DELETE FROM exiled WHERE mark = ?", (mark,))
+
+
 def end(tx: sqlite3.Connection, ids: tuple[int, ...], *, ended: bool = True) -> None:
     """These are over, or (``ended`` false) count again."""
     tx.executemany("UPDATE sanction SET ended = ? WHERE id = ?", [(int(ended), each) for each in ids])

@@ -138,7 +138,10 @@ def _started(path: Path) -> str:
         if not database.EXAMINED:
             database.examine(path)
         problems = people.audit(tx)
-        _read(tx)
+        try:
+            _read(tx)
+        except sqlite3.Error as error:  # as every read of the bot does
+            raise database.refusal_of(error) from error
     return f"a start on bad books: {problems[0]}" if problems else ""
 
 

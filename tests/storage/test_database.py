@@ -19,7 +19,7 @@ from pathlib import Path
 import aiosqlite
 import pytest
 
-from storage import accounts, database, inbox, ledger
+from storage import accounts, database, gallery, inbox, jobs, ledger
 from storage.database import Database, Inline, Member, Recorded, run_group
 from storage.refusal import Refusal
 from tests.storage import people
@@ -581,6 +581,24 @@ def test_room_is_kept_for_what_was_accepted(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.undo()
     with pytest.raises(Refusal, match="data_read_only"):
         database.check_room(tmp_path / "nowhere")
+
+
+async def test_words_that_are_damaged_are_a_refusal_to_who_reads_them_and_hide_nobody_else_s(
+    database: Database,
+) -> None:
+    me = (await database.write(accounts.meet, "test:1", "en", NOW, grant=100_000)).id
+    await database.write(people.done, me)
+    await database.write(people.done, me)
+
+    def spoil(tx: Tx) -> None:
+        tx.execute("UPDATE job SET request = replace(request, 'prompt', 'promp4') WHERE id = 1")
+
+    await database.write(spoil)
+    found = await database.read(gallery.mine, me, 9)
+    assert {piece.request.prompt for piece in found} == {"a red fox", "?"}
+    await database.write(lambda tx: tx.execute("UPDATE job SET place = CAST(x'ff' AS TEXT)").rowcount)
+    with pytest.raises(Refusal, match="database_corrupt"):
+        await database.read(jobs.mine, me, 9)
 
 
 def test_errors_that_are_bugs_stay_what_they_are() -> None:
