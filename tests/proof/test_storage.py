@@ -1,10 +1,10 @@
-"""R4, R15, R19 to R22 and R34 at the suite's size, each with its control that must fail."""
+"""R4, R15, R19 to R23 and R34 at the suite's size, each with its control that must fail."""
 
 from __future__ import annotations
 
 import pytest
 
-from tests.proof import clocks, copies, damage, disk, forgotten, hygiene, upgrades
+from tests.proof import clocks, copies, damage, disk, forged, forgotten, hygiene, upgrades
 from tests.proof.frame import Proof, State, holds, run
 from tests.storage.syscalls import can_fail
 
@@ -16,6 +16,7 @@ ROUNDS = (
     (copies.COPIED, 10),
     (upgrades.UPGRADES, 6),
     (hygiene.HYGIENE, 1),
+    (forged.FORGED, 1_000),
     (forgotten.FORGOTTEN, 4),
 )
 PARTS = [

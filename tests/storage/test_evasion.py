@@ -33,10 +33,15 @@ def _forget_and_join(tx: Tx) -> None:
     _link(tx, ME, OTHER)
 
 
+def _leave_and_join(tx: Tx) -> None:
+    accounts.unlink(tx, ME)
+    _link(tx, ME, OTHER)
+
+
 WAYS: dict[str, Callable[[Tx], object]] = {
     "leaves the account": lambda tx: accounts.unlink(tx, ME),
     "joins a friend's": lambda tx: _link(tx, ME, OTHER),
-    "leaves, and joins a friend's": lambda tx: (accounts.unlink(tx, ME), _link(tx, ME, OTHER)),
+    "leaves, and joins a friend's": _leave_and_join,
     "is forgotten": _forget,
     "is forgotten, and joins a friend's": _forget_and_join,
     "links the other chat elsewhere": lambda tx: _link(tx, MINE, OTHER),

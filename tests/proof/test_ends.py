@@ -1,0 +1,27 @@
+"""R11, R12, R13 and R18 at the suite's size; how long a start takes is the full size's to say."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.proof import ends
+
+
+async def test_a_start_with_much_that_waits_listens_and_loses_nothing() -> None:
+    found = await ends.ready(queued=1_000, undelivered=100)
+    assert [wrong for wrong in found if not wrong.startswith("ready after")] == []
+
+
+async def test_told_to_stop_at_any_moment_it_ends_in_time_and_loses_nothing() -> None:
+    assert await ends.stops(1, 4) == []
+
+
+async def test_a_bot_that_does_not_listen_to_signals_is_caught() -> None:
+    """The control."""
+    assert any("exit -15" in wrong for wrong in await ends.stops(1, 1, "--bad", "rude"))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+async def test_neighbours_of_a_poison_job_are_delivered() -> None:
+    assert await ends.owned(2, poisoned=True) == []
