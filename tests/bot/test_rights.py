@@ -17,7 +17,7 @@ from bot.commands.details import Details
 from bot.home import Home
 from inference import wire
 from inference.request import Request
-from storage import accounts, forget, jobs, ledger, matters
+from storage import accounts, forget, jobs, ledger, matters, rulebook
 from storage.allowances import Scene
 from storage.database import Connection
 from storage.jobs import Status
@@ -77,6 +77,32 @@ async def test_an_approved_appeal_is_drawn_at_its_old_place_and_leaves_no_mark(s
     assert (await refused(still, ANA, "much gore")).code == "rule_words"
     with pytest.raises(Refusal, match="already_decided"):
         await still.press(listed, "It stays refused")
+
+
+async def test_an_appeal_may_change_the_rule_with_a_way_back(here: Town) -> None:
+    """It is drawn, its words are allowed here and nowhere else, and undoing that forbids them again."""
+    shown = converse.refused("en", await refused(here, ANA, "much gore"))
+    await here.press(shown, "Appeal", ANA)
+    await here.press(await here.mod("cases"), "Allow these words from now on")
+    ana = await number_of(here, ANA)
+    (job,) = await here.app.database.read(jobs.mine, ana, 9)
+    assert job.request.prompt == "much gore"
+    await first(here, BEN, "gore and more")
+    assert (await here.app.database.read(rulebook.of_community, HERE))[0].text == "gore"
+    assert await here.app.database.read(rulebook.of_community, "test:other") == ()
+    await here.mod("undo")
+    assert (await refused(here, ANA, "a little gore")).code == "rule_words"
+
+
+async def test_an_exception_that_would_not_help_decides_nothing(here: Town) -> None:
+    """The pattern finds a part of a word, and exceptions are whole words."""
+    await here.mod("rules add pattern blo+d")
+    shown = converse.refused("en", await refused(here, ANA, "a bloody moon"))
+    await here.press(shown, "Appeal", ANA)
+    listed = await here.mod("cases")
+    with pytest.raises(Refusal, match="exception_useless"):
+        await here.press(listed, "Allow these words from now on")
+    await here.press(listed, "Draw it once")
 
 
 async def test_an_upheld_appeal_is_told_where_it_was_asked_and_cards_come_to_the_desk(here: Town) -> None:

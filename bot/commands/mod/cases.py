@@ -10,15 +10,17 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Annotated
 
+from bot import rules
 from bot.app import App
 from bot.commands import contest
 from bot.commands.common import JobId, find_seen, meet, short
 from bot.commands.mod.common import change, moderator
+from bot.commands.mod.rules import merged
 from bot.options import Option
 from bot.talk import Button, Call, Reply, Tone
 from bot.texts import say
 from inference.request import price
-from storage import gallery, jobs, matters, outbox
+from storage import acts, gallery, jobs, matters, outbox, rulebook
 from storage.accounts import Account
 from storage.acts import Change
 from storage.allowances import Scene
@@ -26,14 +28,15 @@ from storage.database import Connection
 from storage.jobs import NewJob
 from storage.matters import Matter, State
 from storage.refusal import Refusal
+from storage.rulebook import Entry
 
 SHOWN = 5
 """Matters in one answer: a row of buttons each."""
 _STATES: dict[str, State] = {
-    "approve": "approved", "keep": "approved", "uphold": "upheld", "remove": "removed",
+    "approve": "approved", "allow": "approved", "keep": "approved", "uphold": "upheld", "remove": "removed",
     "spoiler": "spoilered",
 }  # fmt: skip
-WAYS = {"refusal": ("approve", "uphold"), "report": ("keep", "spoiler", "remove")}
+WAYS = {"refusal": ("approve", "allow", "uphold"), "report": ("keep", "spoiler", "remove")}
 """What may be decided of what."""
 MatterId = Annotated[int, Option(low=1, high=2**53)]
 
@@ -59,7 +62,8 @@ class Cases:
 
 @dataclass(frozen=True, slots=True)
 class Decide:
-    """Decide one: approve or uphold a refusal; keep, spoiler or remove what was reported."""
+    """Decide one: approve a refusal once, or allow its words from now on, or uphold it; keep, spoiler or
+    remove what was reported."""
 
     matter: MatterId
     way: Annotated[str, Option(longest=10)] = ""
@@ -116,7 +120,9 @@ async def decide(ask: Decide, call: Call, app: App) -> AsyncIterator[Reply]:
     matter = await app.database.read(_here, ask.matter, call, who)
     if ask.way not in WAYS[matter.kind]:
         raise Refusal("bad_button")
-    if ask.way == "approve":
+    if ask.way == "allow":
+        await app.database.read(_excepted, matter, app)
+    if ask.way in ("approve", "allow"):
         await app.dispatch.submit(_approved(matter, app))
     unused: list[str] = []
 
@@ -129,13 +135,26 @@ async def decide(ask: Decide, call: Call, app: App) -> AsyncIterator[Reply]:
             _show(tx, done.job, ask.way, checked=done.rule == contest.RULE)
         if done.job is not None and done.rule == contest.RULE:
             outbox.again(tx, done.job, app.clock())  # what was withheld is shown, or gone: its person is told
-        return Change({"n": done.id, "way": ask.way}, subject=done.account)
+        back: list[acts.Step] = []
+        if ask.way == "allow" and rulebook.put(tx, done.community, "allow", done.matched):
+            back.append(("rule", done.community, "allow", done.matched, False))
+        return Change({"n": done.id, "way": ask.way}, back, done.account)
 
     await change(call, app, "decide", work)
     await app.files.remove(unused)
     app.outbox.wake()
     text = say(call.language, "appeal.decided", what=say(call.language, f"button.{ask.way}"))
     yield Reply(text, prompt=matter.request.prompt, tone=Tone.GOOD, private=True)
+
+
+def _excepted(tx: Connection, matter: Matter, app: App) -> None:
+    """Would an exception for what the rule found help? Raises Refusal exception_useless, too_many_rules."""
+    entries = rulebook.of_community(tx, matter.community)
+    if len(entries) >= rulebook.MOST:
+        raise Refusal("too_many_rules", limit=rulebook.MOST)
+    more = Entry(0, matter.community, "allow", matter.matched)
+    if rules.judge(matter.request.prompt, merged(app.config, (*entries, more))) is not None:
+        raise Refusal("exception_useless", text=matter.matched)
 
 
 def _show(tx: Connection, number: int, way: str, *, checked: bool) -> None:
