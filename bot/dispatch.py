@@ -47,7 +47,7 @@ SLICE, PAUSE = 16, 0.01
 PATIENCE = 30.0
 """Seconds that running jobs of a former life wait for their engine to speak up."""
 GUESTS = 32
-"""Jobs in an engine up to which somebody of whom it draws less than an equal part needs no credit."""
+"""Jobs in an engine up to which somebody of whom it draws less than their part needs no credit."""
 CALL = 16
 """Rows of the largest call: what is shared."""
 SETTLES = 4
@@ -116,6 +116,8 @@ class _Link:
     """Times it was lost since it last said Hello."""
     running: dict[int, Job] = field(default_factory=dict)
     """What it was given and has not answered."""
+    weights: dict[int, float] = field(default_factory=dict)
+    """Account → its share, where that was seen."""
     done: dict[int, float] = field(default_factory=dict)
     """Job → share of it that is drawn, 0 to 1."""
 
@@ -128,13 +130,18 @@ class _Link:
         return sum(cost * (1 - self.done.get(job, 0.0)) for job, cost in costs)
 
     def full(self) -> set[int] | None:
-        """Accounts of which it draws an equal part or more; None if it takes nobody without a credit."""
+        """Accounts of which it draws their part or more; None if it takes nobody without a credit."""
         if not 0 < len(self.running) < GUESTS or any(job.suspect for job in self.running.values()):
             return None
         rows: dict[int, int] = {}
         for job in self.running.values():
             rows[job.account] = rows.get(job.account, 0) + job.request.rows * job.request.count
-        return {account for account, own in rows.items() if own * len(rows) >= CALL or len(rows) == 1}
+        shares = {account: self.weights.get(account, 1.0) for account in rows}
+        every = sum(shares.values())
+        return {
+            account for account, own in rows.items()
+            if own * every >= CALL * shares[account] or len(rows) == 1
+        }  # fmt: skip
 
     def open(self) -> bool:
         """Has it room? None where a suspect is drawn: nothing may stand beside it."""
@@ -160,7 +167,7 @@ def _taken(tx: Connection, job: Job | None) -> _Claimed | None:
 
 
 def _claim_guest(tx: Connection, engine: str, now: float, full: set[int]) -> _Claimed | None:
-    """A job for an engine without room: of somebody of whom it draws less than an equal part. They need not
+    """A job for an engine without room: of somebody of whom it draws less than their part. They need not
     wait until a picture is done; the engine parks what is ahead of its share."""
     return _taken(tx, None if jobs.suspects(tx) else jobs.claim_guest(tx, engine, now, full))
 
@@ -415,6 +422,7 @@ class Dispatch:
         if isinstance(self._watchers.newest(job.id), Over):
             return  # cancelled since it was claimed
         link.running[job.id] = job
+        link.weights[job.account] = claimed.weight
         link.credits = max(0, link.credits - 1)
         check = self._safety.checks(claimed)
         draw = wire.Draw(

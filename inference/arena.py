@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
 from typing import Any, Protocol
 
 import numpy as np
@@ -19,31 +18,50 @@ import torch
 
 from inference.batch import MAX_ROWS
 from inference.runs import Run
-from inference.samplers import COLUMNS, LATENTS, NOISE, OUTPUTS
+from inference.samplers import COLUMNS, LATENTS, NOISE, OUTPUTS, Table
 
-SHARED = 2 * MAX_ROWS
-"""Cells of nobody: the outputs of a step's runs, then their noise."""
+SHARED = MAX_ROWS
+"""Cells of nobody: the noise of a step's runs."""
 FIRST = 4
 """Slots that are made at once of a width that was not there."""
 _WIDTH = len(COLUMNS)
+_NEWEST = LATENTS
+"""The column of the newest output, which comes from the model and not from a cell."""
+_CYCLE = LATENTS * OUTPUTS
+"""After so many steps every ring is where it was."""
 
 
-@cache
-def _rings(latents: int, outputs: int) -> tuple[tuple[int, ...], ...]:
-    """Of a slot with so many, by cursor: which cell each column means, where the next latent goes, and where
-    the newest output is kept. A column that it has not (its factor is 0) means some cell of its own.
+def _rings() -> np.ndarray[tuple[int, ...], np.dtype[np.int64]]:
+    """(columns + 3, rings): which cell of a slot each column means, where the latent is, where the next one
+    goes, and where the newest output is kept; for each kind of slot and cursor, as ``_ring`` counts them.
+
+    A column that a slot has not (its factor is 0) means some cell of its own. Where no output is kept it goes
+    where the next latent will be written over it.
     """
-    kept = max(outputs, 1)
-    rows = []
-    for cursor in range(np.lcm(latents, kept)):
-        seen = [(cursor - back) % latents for back in range(LATENTS)]
-        said = [latents + (cursor - back) % kept if outputs else 0 for back in range(OUTPUTS)]
-        rows.append((*seen, *said, 0, (cursor + 1) % latents, said[0]))
-    return tuple(rows)
+    made = []
+    for outputs in range(OUTPUTS):
+        for latents in range(1, LATENTS + 1):
+            for cursor in range(_CYCLE):
+                after = (cursor + 1) % latents
+                seen = [(cursor - back) % latents for back in range(LATENTS)]
+                said = [latents + (cursor - back) % outputs if outputs else after for back in range(OUTPUTS)]
+                made.append((*seen, *said, 0, seen[0], after, said[0]))
+    return np.array(made).T
 
 
-_COLUMNS_OF = [[column for column in range(8) if bits >> column & 1] for bits in range(256)]
-"""Bits of ``Table.uses`` → columns."""
+def _ring(table: Table, cursor: int) -> int:
+    return (table.outputs * LATENTS + table.latents - 1) * _CYCLE + cursor % _CYCLE
+
+
+_RINGS = _rings()
+_PLACES = np.arange(MAX_ROWS)
+_COLUMNS_OF = [
+    [column for column in range(_WIDTH) if bits >> column & 1 and column != _NEWEST]
+    for bits in range(1 << _WIDTH)
+]
+"""Bits of ``Table.uses`` → columns that are read from cells."""
+_EARLY_OF = [sum(column < _NEWEST for column in columns) for columns in _COLUMNS_OF]
+"""Bits of ``Table.uses`` → how many of those come before the newest output's."""
 
 
 class _Denoise(Protocol):
@@ -77,9 +95,13 @@ class Numbers:
     kept: torch.Tensor | None
     """(runs,) cells where the outputs are kept, or None: no sampler here looks at one again."""
     terms: torch.Tensor
-    """(used · runs,) cells of the columns that are not all zero."""
+    """(used · runs,) cells of the columns that are not all zero, but for the newest output's."""
     weights: torch.Tensor
     """(used, runs, 1) what those cells are multiplied with."""
+    newest: torch.Tensor | None
+    """(runs, 1) what the newest output is multiplied with, or None: it is not used."""
+    early: int
+    """How many of the used columns come before it."""
 
 
 class Arena:
@@ -155,8 +177,7 @@ class Arena:
         if company.guided:
             without = flat.index_select(0, company.other)
             output = without + (output - without) * guidance
-        self.cells[:count] = output
-        self.update(runs, numbers)
+        self.update(runs, numbers, output)
 
     def numbers(self, runs: Sequence[Run]) -> Numbers:
         """The numbers of the next step of ``runs``, from their tables."""
@@ -166,17 +187,15 @@ class Arena:
             table, cursor = run.table, run.cursor
             factors[place, :-1] = table.packed[cursor]
             factors[place, -1] = run.guidance
-            rings = _rings(table.latents, table.outputs)
-            places.append(rings[cursor % len(rings)])
+            places.append((_ring(table, cursor), run.slot))
             bits |= table.uses[cursor]
             keep = keep or table.outputs > 0
-        cells = np.array(places).T + np.array([run.slot for run in runs])
-        shared = np.arange(count)
-        cells[LATENTS], cells[NOISE] = shared, MAX_ROWS + shared
-        cells[-1] = np.where([run.table.outputs > 0 for run in runs], cells[-1], shared)
+        ring, first = np.array(places).T
+        cells = _RINGS[:, ring] + first
+        cells[NOISE] = _PLACES[:count]
         factors = np.ascontiguousarray(factors.T)[..., None]
         used = _COLUMNS_OF[bits]
-        now, after, kept = self._there(cells[[0, -2, -1]]).unbind()
+        now, after, kept = self._there(cells[-3:]).unbind()
         return Numbers(
             factors=self._there(factors[_WIDTH:]),
             now=now,
@@ -184,25 +203,30 @@ class Arena:
             kept=kept if keep else None,
             terms=self._there(cells[used].ravel()),
             weights=self._there(factors[used]),
+            newest=self._there(factors[_NEWEST]) if bits >> _NEWEST & 1 else None,
+            early=_EARLY_OF[bits],
         )
 
     def _there(self, array: np.ndarray[Any, Any]) -> torch.Tensor:
         tensor = torch.from_numpy(array)
         return tensor if self.device.type == "cpu" else tensor.to(self.device, non_blocking=True)
 
-    def update(self, runs: Sequence[Run], numbers: Numbers) -> None:
-        """x' = Σ coefficient · cell over the used columns, for every run; their cursors move on."""
+    def update(self, runs: Sequence[Run], numbers: Numbers, output: torch.Tensor) -> None:
+        """x' = Σ coefficient · column over the used columns in their order, for every run; their cursors move
+        on. ``output`` (runs, d) is the model's."""
         for place, run in enumerate(runs):
             if run.generator is not None and run.table.draws[run.cursor]:
                 self._draw(place, run.generator)
         terms = self.cells.index_select(0, numbers.terms).view(-1, len(runs), self.size)
         terms *= numbers.weights
         total, *others = terms.unbind()
+        if numbers.newest is not None:
+            others.insert(numbers.early - 1, output * numbers.newest)
         for term in others:
             total += term
-        self.cells.index_copy_(0, numbers.next, total)
         if numbers.kept is not None:
-            self.cells.index_copy_(0, numbers.kept, self.cells[: len(runs)].clone())
+            self.cells.index_copy_(0, numbers.kept, output)
+        self.cells.index_copy_(0, numbers.next, total)
         for run in runs:
             run.cursor += 1
 
@@ -228,7 +252,7 @@ class Arena:
 
     def _draw(self, place: int, generator: torch.Generator) -> None:
         """The next noise of the run at ``place`` in this step."""
-        cell = self.cells[MAX_ROWS + place]
+        cell = self.cells[place]
         if self.device.type == "cpu":
             cell.view(1, *self.shape).normal_(generator=generator)  # what randn does, in place
         else:

@@ -44,13 +44,16 @@ class Ours:
         self._hand_out()
 
     def _guest(self, engine: int) -> tuple[float, int, Job] | None:
-        """The earliest of somebody of whom this engine draws less than an equal part: they need not wait
-        until a picture is done, the schedule inside sees to the rest."""
+        """The earliest of somebody of whom this engine draws less than their part: they need not wait until a
+        picture is done, the schedule inside sees to the rest."""
         if len(self._inside[engine]) >= GUESTS:
             return None
         inside = self._rows_of(engine)
-        only = len(inside) == 1
-        full = {person for person, rows in inside.items() if only or rows * len(inside) >= MAX_ROWS}
+        shares = {job.ask.person: job.ask.weight for job in self._inside[engine]}
+        only, every = len(inside) == 1, sum(shares.values())
+        full = {
+            person for person, rows in inside.items() if only or rows * every >= MAX_ROWS * shares[person]
+        }
         return min((entry for entry in self._queue if entry[2].ask.person not in full), default=None)
 
     def _rows_of(self, engine: int) -> dict[str, int]:

@@ -297,12 +297,13 @@ def c8(rounds: int) -> Figure:
         runs.append(run)
     made = [samplers.scheduler(name, model.scheduler_config, model.prediction) for name in names]
     output = torch.randn(1, CHANNELS, 16, 16)
+    said = output.reshape(1, -1).repeat(len(runs), 1)
 
     def ours() -> None:
         for run in runs:
             run.cursor = 0
         for _ in range(steps):
-            arena.update(runs, arena.numbers(runs))
+            arena.update(runs, arena.numbers(runs), said)
 
     def theirs() -> None:
         for scheduler in made:

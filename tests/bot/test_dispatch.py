@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -552,6 +553,19 @@ async def test_running_jobs_of_an_engine_that_never_speaks_up_are_redone(
             await home.engines[1].hello(1)
             (draw,) = await home.engines[1].wait_for(wire.Draw)
             assert (draw.job, draw.attempt) == (job.id, 2)
+
+
+def test_whoever_has_a_larger_share_may_have_more_in_an_engine_without_a_credit() -> None:
+    """Its sixteen rows are shared by weight: four sevenths are nine of them, a seventh is two."""
+    link = module._Link(cast("Any", None))
+    request = Request(prompt="a fox", guidance=5.0, count=1)
+    assert request.rows == 2
+    for number, account in enumerate([1, 1, 1, 2, 2, 3, 3]):
+        job = SimpleNamespace(account=account, request=request, suspect=False)
+        link.running[number] = cast("Any", job)
+    assert link.full() == {1}
+    link.weights = {1: 4.0, 2: 2.0}
+    assert link.full() == {3}
 
 
 async def test_two_engines_are_two_streams_of_credits(tmp_path: Path) -> None:

@@ -106,6 +106,21 @@ def test_the_story_counts_what_happened() -> None:
     assert sum(values[-1] for values in story.service.values()) == pytest.approx(story.rate * story.end)
 
 
+def test_whoever_has_four_shares_gets_them_from_the_beginning() -> None:
+    """Although others came first: of the first fifth of what is drawn, four sevenths are the patron's."""
+    record = play(MIXES["roles"](MACHINE_FAST, random.Random(1), 0), Ours(MACHINE_FAST), MACHINE_FAST)
+    calls = record.calls[: len(record.calls) // 5]
+    given = [dict(call.given).get("patron", 0.0) for call in calls]
+    every = sum(value for call in calls for _, value in call.given)
+    assert sum(given) / every == pytest.approx(4 / 7, abs=0.05)
+
+
+def test_nobody_waits_out_an_allowance_from_before_the_first_picture() -> None:
+    """A machine fifty times as fast as the first quantum thinks: the lone person of the other model."""
+    record = play(MIXES["models"](MACHINE_FAST, random.Random(1), 0), Ours(MACHINE_FAST), MACHINE_FAST)
+    assert tell(record, MACHINE_FAST).groups["light"].p95 < 40.0
+
+
 def test_fair_is_fairer_than_first_come() -> None:
     """The control of every plot: what FIFO gets wrong must show."""
     stories = command.compare(MACHINE, "flood")
