@@ -113,6 +113,18 @@ def any_of(tx: sqlite3.Connection, community: str, act_id: int) -> Act | None:
     return None if row is None else _act(row)
 
 
+_WHY_SQL = """
+    SELECT facts FROM act WHERE subject = ? AND what = ? AND undone = 0
+    AND json_extract(facts, '$.job') = ? ORDER BY id DESC LIMIT 1
+"""
+
+
+def why(tx: sqlite3.Connection, what: str, account: int, job: int) -> str:
+    """The reason with which a moderator did that to the pictures of an account's job, if they said one."""
+    row = tx.execute(_WHY_SQL, (account, what, job)).fetchone()
+    return "" if row is None else str(msgspec.json.decode(row[0]).get("reason", ""))
+
+
 def undo(tx: sqlite3.Connection, act: Act, now: float) -> None:
     """Put everything as it was before; ``act`` must not be undone yet."""
     for number, (kind, *values) in enumerate(act.back):

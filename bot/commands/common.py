@@ -79,7 +79,7 @@ def find_piece(tx: Connection, account: int, job_id: int, index: int | None) -> 
     if piece is None:
         raise Refusal("no_job", job=job_id)
     if job.shown == "withheld":
-        raise Refusal("withheld", job=job_id)
+        raise Refusal("withheld" if job.free else "held_back", job=job_id)
     return job, piece
 
 

@@ -7,7 +7,7 @@ from bot.commands import again, contest, delete, details, original, remix, star,
 from bot.commands.drawing import cost
 from bot.talk import Button, Image, Reply, Tone
 from bot.texts import duration, has, say
-from storage import gallery
+from storage import acts, gallery
 from storage.database import Connection
 from storage.gallery import Piece
 from storage.jobs import Job, Status
@@ -20,11 +20,11 @@ async def finished(job: Job, app: App) -> Reply:
         return failed(job, app.catalog.state(job.request.model).detail)
     pieces, grid = await app.database.read(_hung, job.id)
     if not pieces:
-        return Reply(say(job.language, "finished.deleted"), private=job.private, job=job.id)
+        return await _away(job, "finished.deleted", "picture.delete", app)
     if job.shown == "withheld" and job.free:
         return _flagged(job)
     if job.shown == "withheld":
-        return Reply(say(job.language, "finished.withheld"), private=job.private, job=job.id)
+        return await _away(job, "finished.withheld", "picture.hold", app)
     try:
         return await _pictures(job, pieces, grid, app)
     except Refusal as refusal:
@@ -33,6 +33,13 @@ async def finished(job: Job, app: App) -> Reply:
 
 def _hung(tx: Connection, job_id: int) -> tuple[tuple[Piece, ...], Piece | None]:
     return gallery.of_job(tx, job_id), gallery.grid(tx, job_id)
+
+
+async def _away(job: Job, key: str, act: str, app: App) -> Reply:
+    """Held back or deleted, and why, if a moderator said so."""
+    reason = await app.database.read(acts.why, act, job.account, job.id)
+    said = [say(job.language, key), say(job.language, "finished.reason", reason=reason) if reason else ""]
+    return Reply("\n".join(filter(None, said)), private=job.private, job=job.id)
 
 
 def _flagged(job: Job) -> Reply:

@@ -207,6 +207,28 @@ async def test_only_what_the_check_withheld_can_be_contested(here: Town) -> None
         await here.say(BEN, commands.unpack(f"contest:{job.id}"))
 
 
+async def test_what_a_moderator_holds_back_says_so_with_the_reason(tmp_path: Path) -> None:
+    """Where the pictures were, and to whoever asks for them; shown again, it is delivered once more."""
+    async with town(tmp_path) as here:
+        job, _ = await _drawn(here)
+        await here.mod(f"picture {job.id} hold too crude")
+        shown = await finished(await here.room.job(job.id), here.app)
+        assert shown.images == ()
+        assert "The reason: too crude" in shown.text
+        with pytest.raises(Refusal, match="held_back"):
+            await here.say(ANA, f"/imagine fox --from {job.id}.1")
+        await here.mod(f"picture {job.id} show")
+        (owed,) = await here.app.database.read(outbox.due, here.clock[0] + 1, 9)
+        assert (owed.job, owed.redraw) == (job.id, False)
+        shown = await finished(await here.room.job(job.id), here.app)
+        assert len(shown.images) == 1
+        await here.mod(f"picture {job.id} delete")
+        shown = await finished(await here.room.job(job.id), here.app)
+        assert shown.text == "These pictures were deleted.", (
+            "the reason for holding them is no reason for this"
+        )
+
+
 @pytest.mark.parametrize("way", ["It is fine", "Cover it"])
 async def test_a_report_never_shows_more_than_was_shown(here: Town, way: str) -> None:
     """Its card says nothing of a check, so its answer overrules none; the second look is still there."""
