@@ -13,6 +13,8 @@ from storage.policy import Policy
 from storage.refusal import Refusal
 
 MINUTE = 60.0
+NEW = 3 * 86_400.0
+"""Seconds for which somebody is a newcomer, unless a moderator gave them something of their own here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,18 +29,22 @@ class Ticket:
 def admit(
     tx: sqlite3.Connection, account: int, scene: Scene, request: Request, price: int, now: float
 ) -> Ticket:
-    """Let a request in. Raises Refusal, in this order: blocked, frozen, not_here, not_you, limit_…, closed,
-    too_fast, at_once, over_….
+    """Let a request in. Raises Refusal, in this order: blocked, frozen, raid, not_here, not_you, limit_…,
+    closed, too_fast, crowded, at_once, over_….
     """
     _sanctioned(tx, account, scene, now)
     rules = policy.counts(tx, scene.community, scene.channel)
     roles = allowances.roles_of(tx, account, scene)
+    fresh = is_new(tx, account, scene.community, now)
+    if fresh and rules.raid is not None and now < rules.raid:
+        raise Refusal("raid", until=Moment(rules.raid, rules.zone or "UTC"))
     _welcome(tx, rules, scene, roles)
     policy.check_request(rules, request)
     price = _tariff(rules, price, request.count, now)
-    _pace(tx, account, rules, now)
+    _pace(tx, account, scene, rules, now)
     shares = allowances.payers(tx, account, scene, price, now)
-    return Ticket(price, shares, weight(rules, roles))
+    share = rules.newcomers if fresh and rules.newcomers is not None else 1.0
+    return Ticket(price, shares, share * weight(rules, roles))
 
 
 def _sanctioned(tx: sqlite3.Connection, account: int, scene: Scene, now: float) -> None:
@@ -70,6 +76,29 @@ def _tariff(rules: Policy, price: int, count: int, now: float) -> int:
     return round(price // count * TARIFFS[hours.tariff]) * count
 
 
+_NEW_SQL = """
+    SELECT account.created > ?3 AND NOT account.unlimited
+        AND NOT EXISTS (SELECT 1 FROM membership WHERE account = ?1 AND community = ?2)
+        AND NOT EXISTS (SELECT 1 FROM allowance WHERE community = ?2 AND kind = 'person'
+            AND key = CAST(?1 AS TEXT))
+    FROM account WHERE id = ?1
+"""
+
+
+def is_new(tx: sqlite3.Connection, account: int, community: str, now: float) -> bool:
+    """Is this a newcomer there, for whom no moderator answered with a role or an allowance of their own?"""
+    return bool(tx.execute(_NEW_SQL, (account, community, now - NEW)).fetchone()[0])
+
+
+def waiting_newcomers(tx: sqlite3.Connection, community: str, now: float) -> tuple[int, ...]:
+    """The jobs that newcomers have waiting there."""
+    sql = "SELECT id, account FROM job WHERE status = 'queued' AND community = ? ORDER BY id"
+    rows = tx.execute(sql, (community,)).fetchall()
+    new = {account: is_new(tx, account, community, now) for account in {account for _, account in rows}}
+    return tuple(job for job, account in rows if new[account])
+
+
+_NEWEST_HERE_SQL = "SELECT created FROM job WHERE community = ? ORDER BY created DESC LIMIT 1 OFFSET ?"
 _NEWEST_SQL = "SELECT created FROM job WHERE account = ? ORDER BY id DESC LIMIT 1 OFFSET ?"
 _UNFINISHED_SQL = """
     SELECT (SELECT count(*) FROM job WHERE account = ?1 AND status = 'queued')
@@ -77,11 +106,15 @@ _UNFINISHED_SQL = """
 """
 
 
-def _pace(tx: sqlite3.Connection, account: int, rules: Policy, now: float) -> None:
+def _pace(tx: sqlite3.Connection, account: int, scene: Scene, rules: Policy, now: float) -> None:
     if rules.burst is not None:
         row = tx.execute(_NEWEST_SQL, (account, rules.burst - 1)).fetchone()
         if row is not None and now - MINUTE < row[0] <= now:  # one of the future is a clock's mistake
             raise Refusal("too_fast", limit=rules.burst, left=row[0] + MINUTE - now)
+    if rules.crowd is not None:
+        row = tx.execute(_NEWEST_HERE_SQL, (scene.community, rules.crowd - 1)).fetchone()
+        if row is not None and now - MINUTE < row[0] <= now:
+            raise Refusal("crowded", limit=rules.crowd, left=row[0] + MINUTE - now)
     if rules.at_once is not None:
         (unfinished,) = tx.execute(_UNFINISHED_SQL, (account,)).fetchone()
         if unfinished >= rules.at_once:

@@ -33,7 +33,8 @@ class Policy(Struct, frozen=True, kw_only=True, omit_defaults=True):
     ``burst`` asks a minute, ``at_once`` unfinished jobs a person; ``side`` in pixels; ``only`` are the open
     channels (empty: all); ``who`` the roles that may ask (empty: everybody); ``desk`` is the place of
     moderators' cards; ``retention`` in days (0 keeps pictures); ``weights`` are shares of a busy machine;
-    ``nsfw`` is what becomes of flagged pictures, ``adult`` the same in channels for adults.
+    ``nsfw`` is what becomes of flagged pictures, ``adult`` the same in channels for adults. ``crowd`` asks a
+    minute of everybody together; ``newcomers``' share of a busy machine; until ``raid`` (Unix s) they wait.
     """
 
     language: Annotated[str, Meta(max_length=16)] | None = None
@@ -53,6 +54,9 @@ class Policy(Struct, frozen=True, kw_only=True, omit_defaults=True):
     gifts: Annotated[int, Meta(ge=0, le=10**12)] | None = None
     weights: dict[str, Annotated[float, Meta(gt=0.0, le=100.0)]] | None = None
     desk: Annotated[str, Meta(max_length=300)] | None = None
+    crowd: Annotated[int, Meta(ge=1, le=100_000)] | None = None
+    newcomers: Annotated[float, Meta(gt=0.0, le=1.0)] | None = None
+    raid: Annotated[float, Meta(ge=0.0)] | None = None
 
 
 NOTHING = Policy()

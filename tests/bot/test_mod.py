@@ -431,6 +431,7 @@ async def test_every_part_of_a_policy_has_words(here: Town, language: str) -> No
         language="es", zone="UTC", hours=hours, steps=30, side=512, count=4, at_once=4, burst=2,
         models=("a",), only=("test:art",), who=("role:7",), nsfw="allow", adult="allow", retention=0,
         gifts=1_000, weights={"role:7": 2.0}, desk="test:town/1",
+        crowd=60, newcomers=0.5, raid=1_800_000_000.0,
     ))  # fmt: skip
     assert set(parts) == set(Policy.__struct_fields__)
     for said in (parts, dict.fromkeys(parts)):

@@ -30,6 +30,7 @@ SAID: dict[str, str] = {
     "language": "es", "zone": "Madrid", "free": "22-8", "half": "8-9", "closed": "9-10", "only": "art",
     "who": "supporters", "nsfw": "retener", "adult": "permitir", "retention": "30", "gifts": "5", "desk": "",
     "steps": "9", "side": "64", "count": "2", "at_once": "2", "burst": "3", "models": "builtin",
+    "crowd": "60", "newcomers": "0.5", "raid": "60",
 }  # fmt: skip
 """A value of each part that can be decided."""
 

@@ -68,7 +68,7 @@ async def owned(seed: int, *arguments: str, poisoned: bool, patience: float = OW
     async with whole("--silent", "3", *arguments) as house:
         await house.start()
         poison = rng.randrange(NEIGHBOURS + 1) if poisoned else -1
-        words = [f"fox {number} [[slow 0.1]]" for number in range(NEIGHBOURS + 1)]
+        words = [f"fox {number} [[slow 1.0]]" for number in range(NEIGHBOURS + 1)]
         words[poison] = "poison [[die]]" if poisoned else words[poison]
         asks = [house.chat.say(each) for each in words]
         trouble = asyncio.create_task(_trouble(house, rng))
@@ -99,7 +99,7 @@ async def _trouble(house: Whole, rng: random.Random) -> None:
     pid = await house.until_engine()
     await asyncio.sleep(rng.uniform(0.0, 0.5))
     with suppress(ProcessLookupError):
-        os.kill(pid, rng.choice((signal.SIGKILL, signal.SIGSTOP, signal.SIGSTOP)))
+        os.kill(pid, rng.choice((signal.SIGKILL, signal.SIGSTOP)))
 
 
 # --- R18: told to stop

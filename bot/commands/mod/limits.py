@@ -16,15 +16,16 @@ from bot.options import Option, flags_of
 from bot.talk import Call, Reply
 from bot.texts import say
 from inference.request import MAX_COUNT, MAX_SIDE, MAX_STEPS
-from storage import acts, policy
+from storage import acts, gate, policy
 from storage.accounts import Account
 from storage.acts import Change
 from storage.calendar import TARIFFS
 from storage.database import Connection
+from storage.gate import MINUTE
 from storage.policy import Policy
 from storage.refusal import Refusal
 
-NAMES = ("steps", "side", "count", "at_once", "burst", "models", "weights")
+NAMES = ("steps", "side", "count", "at_once", "burst", "models", "weights", "crowd", "newcomers", "raid")
 """What of a policy is a limit."""
 Lift = Annotated[str | None, Option("lift", ("quitar", "levantar"), longest=60)]
 
@@ -50,6 +51,9 @@ class Limits:
     models: Annotated[str | None, Option("models", ("modelos",), rest=True, longest=300)] = None
     role: Annotated[str | None, Option("role", ("rol",), names="role", longest=300)] = None
     weight: Annotated[float | None, Option("weight", ("peso",), low=0.1, high=100)] = None
+    crowd: Annotated[int | None, Option("all-minute", ("todos-minuto",), low=1, high=100_000)] = None
+    newcomers: Annotated[float | None, Option("newcomers", ("nuevos",), low=0.01, high=1)] = None
+    raid: Annotated[int | None, Option("raid", ("invasion", "invasión"), low=1, high=10_080)] = None
     lift: Lift = None
 
 
@@ -58,7 +62,8 @@ async def answer(ask: Limits, call: Call, app: App) -> AsyncIterator[Reply]:
     me = await moderator(call, app)
     said = {
         "steps": ask.steps, "side": ask.side, "count": ask.count, "at_once": ask.at_once, "burst": ask.burst,
-        "models": _models(ask.models, app),
+        "models": _models(ask.models, app), "crowd": ask.crowd, "newcomers": ask.newcomers,
+        "raid": None if ask.raid is None else app.clock() + ask.raid * MINUTE,
     }  # fmt: skip
     wanted: dict[str, Any] = {name: value for name, value in said.items() if value is not None}
     if (ask.role is None) != (ask.weight is None):
@@ -77,7 +82,10 @@ async def answer(ask: Limits, call: Call, app: App) -> AsyncIterator[Reply]:
     if wanted or ask.lift or ask.role:
         done = await change(call, app, "limits", work)
         place = done.back[0][2]
-        yield await confirmed(done, call, app, fields=await app.database.read(shown, call, place, NAMES))
+        fields = await app.database.read(shown, call, place, NAMES)
+        if ask.raid is not None:
+            fields += ((say(call.language, "mod.raid.taken"), str(await _take_back(call, app))),)
+        yield await confirmed(done, call, app, fields=fields)
         return
     place = await app.database.read(channel, me.id)
     fields = await app.database.read(shown, call, place, NAMES)
@@ -87,6 +95,12 @@ async def answer(ask: Limits, call: Call, app: App) -> AsyncIterator[Reply]:
         fields=fields,
         private=True,
     )
+
+
+async def _take_back(call: Call, app: App) -> int:
+    """What newcomers have waiting here is cancelled and costs nothing; how many jobs that were."""
+    waiting = await app.database.read(gate.waiting_newcomers, call.community, app.clock())
+    return sum([await app.dispatch.cancel(number) is not None for number in waiting])
 
 
 def _hashed(name: str) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from bot.texts import number, say
+from bot.texts import moment, number, say
 from storage import gate
 from storage.calendar import Hours, write_hours
 from storage.database import Connection
@@ -55,6 +55,8 @@ def written(tx: Connection, name: str, value: Any, language: str) -> str:
             return ", ".join(mark + gate.titled(tx, str(each)) for each in value)
         case tuple():
             return ", ".join(map(str, value))
-        case int():
+        case float() if name == "raid":
+            return moment(language, value)
+        case int() | float():
             return number(language, value)
     return str(value)
