@@ -238,7 +238,9 @@ class Page:
         return await self.app.sent.uploaded(picture)
 
     async def picture(self, digest: str, *, small: bool) -> bytes:
-        """The file, or its preview."""
+        """The file, or its preview. What is held back is there for nobody, also if they saw it before."""
+        if await self.app.database.read(gallery.hidden, digest):
+            raise Refusal("picture_gone")
         if small:
             data = await self.app.database.read(gallery.preview, digest)
             if data:

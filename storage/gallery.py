@@ -179,6 +179,13 @@ def owns(tx: sqlite3.Connection, account_id: int, digest: str) -> bool:
     return row.fetchone() is not None
 
 
+def hidden(tx: sqlite3.Connection, digest: str) -> bool:
+    """Is it held back wherever it hangs?"""
+    sql = f"SELECT min({_HIDDEN}) FROM piece JOIN job ON job.id = piece.job WHERE digest = ?"  # noqa: S608
+    (every,) = tx.execute(sql, (digest,)).fetchone()
+    return bool(every)
+
+
 def star(tx: sqlite3.Connection, piece_id: int, on: bool) -> None:
     """Mark a picture as a favourite, or not: favourites are never expired. A grid cannot be one."""
     tx.execute("UPDATE piece SET starred = ? WHERE id = ? AND number >= 0", (int(on), piece_id))

@@ -13,7 +13,7 @@ from bot.commands.star import Star
 from bot.commands.vary import Vary
 from bot.options import Ratio
 from bot.page import Page
-from storage import accounts
+from storage import accounts, jobs
 from storage.accounts import OWNER
 from storage.refusal import Refusal
 from tests.fakes.room import Room, room
@@ -184,3 +184,19 @@ async def test_every_preview_can_be_loaded(here: Room) -> None:
         assert piece.buttons
     with pytest.raises(Refusal):
         await page.picture("0" * 64, small=False)
+
+
+async def test_what_is_held_back_is_there_for_nobody(here: Room) -> None:
+    """Also for a browser that was shown it before."""
+    page = Page(here.app)
+    await page.admit_owner(OWN, "en")
+    job, _ = await here.draw("an owner's fox", OWN)
+    (piece, *_) = await page.gallery(OWN, "en", before=None, starred=False)
+    for shown, there in (("withheld", False), ("spoiler", True)):
+        await here.app.database.write(jobs.show_as, job.id, shown)
+        for small in (True, False):
+            if there:
+                assert await page.picture(piece.digest, small=small)
+            else:
+                with pytest.raises(Refusal, match="picture_gone"):
+                    await page.picture(piece.digest, small=small)
