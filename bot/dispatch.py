@@ -271,14 +271,17 @@ class Dispatch:
     async def cancel(self, job_id: int) -> Job | None:
         """Cancelled and refunded; None if it was over already. Who may is for the command to know."""
         job = await self._database.write(jobs.cancel, job_id, self._clock(), durable=True)
-        if job is None:
-            return None
-        link = next((link for link in self._links if link.draws(job_id, job.attempt)), None)
-        if link:
-            await link.engine.send(wire.Cancel(job=job_id, attempt=job.attempt))
-        self._orphans.pop(job_id, None)
-        self._end(job)
+        if job is not None:
+            await self.stopped(job)
         return job
+
+    async def stopped(self, job: Job) -> None:
+        """Somebody's own transaction cancelled it: its engine and whoever watches it hear of that."""
+        link = next((link for link in self._links if link.draws(job.id, job.attempt)), None)
+        if link:
+            await link.engine.send(wire.Cancel(job=job.id, attempt=job.attempt))
+        self._orphans.pop(job.id, None)
+        self._end(job)
 
     async def position(self, job_id: int) -> Ahead:
         """What is before it: the jobs that wait in front and those being drawn."""

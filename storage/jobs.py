@@ -385,6 +385,11 @@ def cancel(tx: sqlite3.Connection, job_id: int, now: float) -> Job | None:
     return _end(tx, job, Status.CANCELLED, now)
 
 
+def cancel_all(tx: sqlite3.Connection, ids: Iterable[int], now: float) -> tuple[Job, ...]:
+    """Cancel each as ``cancel`` does; those that were not over."""
+    return tuple(job for each in ids if (job := cancel(tx, each, now)) is not None)
+
+
 def requeue(
     tx: sqlite3.Connection, job_id: int, attempt: int, now: float, *, died: bool, suspect: bool = False
 ) -> Job:

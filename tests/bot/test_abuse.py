@@ -107,3 +107,15 @@ async def test_links_made_and_left_in_a_loop_give_neither_credits_nor_turns(stil
     assert sorted(await still.app.database.read(money)) == [daily, daily]
     owed = await still.app.database.read(lambda tx: tx.execute("SELECT max(finish) FROM account").fetchone())
     assert owed == (0.0,)
+
+
+async def test_a_block_and_the_empty_queue_are_one_change(
+    still: Town, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also for a bot that dies at once after it."""
+    for number in range(3):
+        await first(still, ANA, f"fox {number}")
+    monkeypatch.setattr(still.app.dispatch, "_end", lambda job: pytest.fail("it is gone"))
+    with pytest.raises(pytest.fail.Exception, match="it is gone"):
+        await still.mod("block test:ana floods")
+    assert await statuses(still) == [Status.CANCELLED] * 3

@@ -7,6 +7,7 @@ variant, which must fail. ``PROOFS`` names the parts of every claim; the suite p
 from __future__ import annotations
 
 from tests.proof import (
+    abuse,
     cancel,
     clocks,
     copies,
@@ -50,4 +51,5 @@ PROOFS: dict[str, tuple[Proof, ...]] = {
     "R25": (photographs.PHOTOGRAPHS,),
     "R30": (frames.FRAMES,),
     "R34": (forgotten.FORGOTTEN,),
+    "R35": (abuse.ABUSE,),
 }

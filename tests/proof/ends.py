@@ -20,6 +20,8 @@ QUEUED, UNDELIVERED, READY = 10_000, 1_000, 2.0
 OWNED = 60.0
 """Seconds within which a job whose engine is gone has another."""
 NEIGHBOURS = 7
+WAYS: tuple[int, ...] = (signal.SIGKILL, signal.SIGSTOP)
+"""An engine is killed, or stands still."""
 ENDS, STOPS = 10.0, 10
 """Seconds from SIGTERM to the end; moments of one folder."""
 
@@ -62,7 +64,9 @@ async def ready(*arguments: str, queued: int = QUEUED, undelivered: int = UNDELI
 # --- R12, R13: engines that die, hang, and are poisoned
 
 
-async def owned(seed: int, *arguments: str, poisoned: bool, patience: float = OWNED) -> list[str]:
+async def owned(
+    seed: int, *arguments: str, poisoned: bool, patience: float = OWNED, ways: tuple[int, ...] = WAYS
+) -> list[str]:
     """Eight jobs, perhaps a poison one among them; an engine is killed or hangs on the way."""
     rng = random.Random(seed)
     async with whole("--silent", "3", *arguments) as house:
@@ -71,7 +75,7 @@ async def owned(seed: int, *arguments: str, poisoned: bool, patience: float = OW
         words = [f"fox {number} [[slow 1.0]]" for number in range(NEIGHBOURS + 1)]
         words[poison] = "poison [[die]]" if poisoned else words[poison]
         asks = [house.chat.say(each) for each in words]
-        trouble = asyncio.create_task(_trouble(house, rng))
+        trouble = asyncio.create_task(_trouble(house, rng, ways))
         wrong = await _each_answered(house, asks, poison, patience)
         trouble.cancel()
         if not wrong:
@@ -94,12 +98,12 @@ async def _each_answered(house: Whole, asks: list[int], poison: int, patience: f
     return wrong
 
 
-async def _trouble(house: Whole, rng: random.Random) -> None:
+async def _trouble(house: Whole, rng: random.Random, ways: tuple[int, ...]) -> None:
     """At some moment the engine is killed, or stands still."""
     pid = await house.until_engine()
     await asyncio.sleep(rng.uniform(0.0, 0.5))
     with suppress(ProcessLookupError):
-        os.kill(pid, rng.choice((signal.SIGKILL, signal.SIGSTOP)))
+        os.kill(pid, rng.choice(ways))
 
 
 # --- R18: told to stop
@@ -141,8 +145,10 @@ def _ready(seed: int, control: bool) -> Played:
 
 def _owned(seed: int, control: bool) -> Played:
     """The control: an engine that is silent is never noticed (for ten seconds)."""
-    bad, patience = (("--silent", "1000"), 10.0) if control else ((), OWNED)
-    return Played(1, tuple(asyncio.run(owned(seed, *bad, poisoned=False, patience=patience))))
+    if not control:
+        return Played(1, tuple(asyncio.run(owned(seed, poisoned=False))))
+    bad = owned(seed, "--silent", "1000", poisoned=False, patience=10.0, ways=(signal.SIGSTOP,))
+    return Played(1, tuple(asyncio.run(bad)))
 
 
 def _poisoned(seed: int, control: bool) -> Played:

@@ -1,10 +1,10 @@
-"""R4, R15, R19 to R23 and R34 at the suite's size, each with its control that must fail."""
+"""R4, R15, R19 to R23, R34 and R35 at the suite's size, each with its control that must fail."""
 
 from __future__ import annotations
 
 import pytest
 
-from tests.proof import clocks, copies, damage, disk, forged, forgotten, hygiene, upgrades
+from tests.proof import abuse, clocks, copies, damage, disk, forged, forgotten, hygiene, upgrades
 from tests.proof.frame import Proof, State, holds, run
 from tests.storage.syscalls import can_fail
 
@@ -18,6 +18,7 @@ ROUNDS = (
     (hygiene.HYGIENE, 1),
     (forged.FORGED, 1_000),
     (forgotten.FORGOTTEN, 4),
+    (abuse.ABUSE, 40),
 )
 PARTS = [
     pytest.param(proof, rounds, id=proof.name, marks=[statically] if proof is disk.STORAGE else [])

@@ -16,12 +16,13 @@ from bot.options import Option, flags_of
 from bot.talk import Call, Reply
 from bot.texts import say
 from inference.request import MAX_COUNT, MAX_SIDE, MAX_STEPS
-from storage import acts, gate, policy
+from storage import acts, gate, jobs, policy
 from storage.accounts import Account
 from storage.acts import Change
 from storage.calendar import TARIFFS
 from storage.database import Connection
 from storage.gate import MINUTE
+from storage.jobs import Job
 from storage.policy import Policy
 from storage.refusal import Refusal
 
@@ -69,6 +70,8 @@ async def answer(ask: Limits, call: Call, app: App) -> AsyncIterator[Reply]:
     if (ask.role is None) != (ask.weight is None):
         raise Refusal("role_and_weight")
 
+    stopped: list[Job] = []
+
     def channel(tx: Connection, account: int) -> str:
         return meant(tx, _hashed(ask.channel), call, account, app).key if ask.channel else ""
 
@@ -77,6 +80,9 @@ async def answer(ask: Limits, call: Call, app: App) -> AsyncIterator[Reply]:
             role = role_of(tx, ask.role, call)
             before = policy.counts(tx, call.community).weights or {}
             wanted["weights"] = {**before, role: ask.weight}
+        if ask.raid is not None:  # what newcomers have waiting is taken back
+            waiting = gate.waiting_newcomers(tx, call.community, app.clock())
+            stopped.extend(jobs.cancel_all(tx, waiting, app.clock()))
         return rewrite(tx, call.community, channel(tx, who.id), wanted, ask, NAMES)
 
     if wanted or ask.lift or ask.role:
@@ -84,7 +90,9 @@ async def answer(ask: Limits, call: Call, app: App) -> AsyncIterator[Reply]:
         place = done.back[0][2]
         fields = await app.database.read(shown, call, place, NAMES)
         if ask.raid is not None:
-            fields += ((say(call.language, "mod.raid.taken"), str(await _take_back(call, app))),)
+            fields += ((say(call.language, "mod.raid.taken"), str(len(stopped))),)
+        for job in stopped:
+            await app.dispatch.stopped(job)
         yield await confirmed(done, call, app, fields=fields)
         return
     place = await app.database.read(channel, me.id)
@@ -95,12 +103,6 @@ async def answer(ask: Limits, call: Call, app: App) -> AsyncIterator[Reply]:
         fields=fields,
         private=True,
     )
-
-
-async def _take_back(call: Call, app: App) -> int:
-    """What newcomers have waiting here is cancelled and costs nothing; how many jobs that were."""
-    waiting = await app.database.read(gate.waiting_newcomers, call.community, app.clock())
-    return sum([await app.dispatch.cancel(number) is not None for number in waiting])
 
 
 def _hashed(name: str) -> str:

@@ -61,7 +61,7 @@ class Role:
 
 async def block(ask: Block, call: Call, app: App) -> AsyncIterator[Reply]:
     """Block, and empty their queue. Raises Refusal block_owner."""
-    waiting: list[Job] = []
+    stopped: list[Job] = []
     word, reason = named(ask.person, ask.reason, call)
 
     def work(tx: Connection, who: Account) -> Change:
@@ -71,14 +71,14 @@ async def block(ask: Block, call: Call, app: App) -> AsyncIterator[Reply]:
         until = app.clock() + ask.days * DAY
         made = sanctions.make(tx, call.community, account, "block", reason, app.clock(), until)
         tallies.count(tx, call.community, "blocked", app.clock())
-        here = [job for job in jobs.unfinished(tx, account) if call.community in ("", job.community)]
-        waiting.extend(here)
+        here = [job.id for job in jobs.unfinished(tx, account) if call.community in ("", job.community)]
+        stopped.extend(jobs.cancel_all(tx, here, app.clock()))
         facts = {"reason": reason, "until": until, "n": len(here)}
         return Change(facts, [acts.sanction_back([made], ended=True)], account)
 
     done = await change(call, app, "block", work)
-    for job in waiting:
-        await app.dispatch.cancel(job.id)
+    for job in stopped:
+        await app.dispatch.stopped(job)
     yield await confirmed(done, call, app)
 
 
