@@ -594,6 +594,8 @@ class Dispatch:
 
     async def _tell_places(self, ticks: int) -> None:
         waiting = self._watchers.waiting()
+        if not waiting:
+            return
         first = ticks * LOOKS % max(1, len(waiting)) if len(waiting) > LOOKS else 0
         try:
             places = await self._database.read(_places, (waiting[first:] + waiting[:first])[:LOOKS])

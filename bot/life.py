@@ -22,7 +22,7 @@ from bot.home import Home
 from bot.housekeeping import Housekeeping
 from bot.outbox import Outbox
 from bot.talk import Adapter
-from storage.database import Database
+from storage.database import Database, RunnerKind, Threaded
 from storage.gallery import Files
 from storage.refusal import Refusal
 
@@ -83,14 +83,14 @@ class Life:
 @asynccontextmanager
 async def live(
     config: Config, adapters: Adapters, engines: Engines = real_engines,
-    clock: Callable[[], float] = time.time,
+    clock: Callable[[], float] = time.time, runner: RunnerKind = Threaded,
 ) -> AsyncIterator[Life]:  # fmt: skip
     """A bot while the block runs. Raises Refusal before anything was started that is not stopped again."""
     home = Home(config.data_dir)
     home.make()
     async with AsyncExitStack() as stack:
         stack.enter_context(home.lock())
-        database = await Database.open(home.database)
+        database = await Database.open(home.database, runner)
         stack.push_async_callback(_within, CLOSING, database.close())
         app = _app(config, home, database, engines(config, home), clock)
         life = Life(app, home, tuple(adapters(app, home)))

@@ -33,6 +33,10 @@ LOOK = 15.0
 """Seconds after which the outbox looks by itself, should nobody have woken it."""
 ABSENT = 60.0
 """Seconds until another try when the platform's adapter is not running."""
+SET_BACK = 1.0
+"""Seconds that a clock must go back by to count as set back."""
+DISK = 5.0
+"""Seconds until another look when the disk refused."""
 TRIES = 12
 """Broken or unsure tries of one delivery before it is given up (``Later`` does not count)."""
 REMEMBERED = 4_096
@@ -60,7 +64,7 @@ class _Chat:
     task: asyncio.Task[None] | None = None
     """What delivers there now."""
     closed: float = 0.0
-    """Time before which nothing is delivered there: it put us off."""
+    """Loop time before which nothing is delivered there: it put us off."""
     free: float = 0.0
     """Loop time before which its pace forbids another message."""
 
@@ -107,6 +111,8 @@ class Outbox:
         self._adapters: Mapping[str, Adapter] = {}
         self._finished: Finished = _nobody
         self._due = asyncio.Event()
+        self._ahead = float("inf")
+        """Seconds that the wall clock was ahead of the loop's at the last look."""
         self._chats: OrderedDict[str, _Chat] = OrderedDict()
         self._messages: OrderedDict[int, _Message] = OrderedDict()
 
@@ -137,19 +143,29 @@ class Outbox:
 
     async def _round(self) -> None:
         try:
+            await self._mind_the_clock()
             due = await self._database.read(outbox.due, self._clock(), BATCH)
         except Refusal as refusal:
             log.warning("no deliveries", extra={"action": "disk", "code": refusal.code})
-            self._again(5.0)
+            self._again(DISK)
             return
         chats: dict[str, list[Delivery]] = {}
         for delivery in sorted(due, key=lambda delivery: delivery.id):
             chats.setdefault(lane(delivery.place), []).append(delivery)
         for name, deliveries in chats.items():
             chat = self._chat(name)
-            if not chat.busy and chat.closed <= self._clock():
+            if not chat.busy and chat.closed <= asyncio.get_running_loop().time():
                 chat.task = asyncio.get_running_loop().create_task(self._deliver_all(chat, deliveries))
                 chat.task.add_done_callback(partial(self._after, chat))
+
+    async def _mind_the_clock(self) -> None:
+        """The rows tell the wall clock's time. Where it was set back, or nobody was here to see it, all that
+        is owed is due now; a chat that put us off is closed all the same.
+        """
+        ahead = self._clock() - asyncio.get_running_loop().time()
+        if ahead < self._ahead - SET_BACK:
+            await self._database.write(outbox.hurry, self._clock())
+        self._ahead = ahead
 
     def _chat(self, name: str) -> _Chat:
         return _of(self._chats, name, _Chat)
@@ -167,7 +183,7 @@ class Outbox:
         if task.exception() is None:
             self._due.set()
         else:
-            self._again(5.0)  # not even that it broke could be written: the row is as it was
+            self._again(DISK)  # not even that it broke could be written: the row is as it was
 
     # --- one delivery
 
@@ -176,10 +192,13 @@ class Outbox:
         for delivery in deliveries:
             try:
                 await self._deliver(delivery)
+            except Refusal as refusal:  # the disk: the row is as it was, and this was no try of its chat's
+                log.warning("delivery waits", extra={"action": "disk", "code": refusal.code})
+                self._close(chat, DISK)
             except Exception:
                 log.exception("delivery broke", extra={"action": "broke", "job": delivery.job})
                 await self._retry(delivery, "broken", alone=True)
-            if chat.closed > self._clock():
+            if chat.closed > asyncio.get_running_loop().time():
                 break
 
     async def _deliver(self, delivery: Delivery) -> None:
@@ -222,13 +241,17 @@ class Outbox:
             return
         pause = backoff(delivery.tries + 1)
         if not alone:
-            self._chat(lane(delivery.place)).closed = self._clock() + pause
+            self._close(self._chat(lane(delivery.place)), pause)
         await self._later(delivery, pause, failed=True)
 
     async def _put_off(self, delivery: Delivery, seconds: float) -> None:
         """Its chat takes nothing now."""
-        self._chat(lane(delivery.place)).closed = self._clock() + seconds
+        self._close(self._chat(lane(delivery.place)), seconds)
         await self._later(delivery, seconds, failed=False)
+
+    def _close(self, chat: _Chat, seconds: float) -> None:
+        chat.closed = max(chat.closed, asyncio.get_running_loop().time() + seconds)
+        self._again(seconds + 0.01)
 
     async def _later(self, delivery: Delivery, seconds: float, *, failed: bool) -> None:
         due = self._clock() + seconds

@@ -72,6 +72,11 @@ def is_due(tx: sqlite3.Connection, delivery_id: int, now: float) -> bool:
     return bool(found)
 
 
+def hurry(tx: sqlite3.Connection, now: float) -> None:
+    """All that is owed is due at once: what was put off was so by a clock that was wrong."""
+    tx.execute("UPDATE outbox SET due = ?1 WHERE over IS NULL AND due > ?1", (now,))
+
+
 def next_due(tx: sqlite3.Connection) -> float | None:
     """When the next delivery is due (Unix s), or None if nothing is owed."""
     (when,) = tx.execute("SELECT min(due) FROM outbox WHERE over IS NULL").fetchone()

@@ -38,12 +38,12 @@ class Post:
     adapter: FakeAdapter = field(default_factory=FakeAdapter)
     keys: itertools.count[int] = field(default_factory=lambda: itertools.count(1))
 
-    async def owe(self, place: str = "test:chat") -> int:
-        """A job that is over, and owed."""
+    async def owe(self, place: str = "test:chat", at: float = 0.0) -> int:
+        """A job that is over (``at``: by whatever the clock said then), and owed."""
         new = NewJob(self.account, f"k{next(self.keys)}", Request(prompt="fox"), 1, 1.0, place, "en")
         job = await self.database.write(jobs.submit, new, 0.0, limit=10_000)
         await self.database.write(jobs.claim, "engine", 0.0)
-        await self.database.write(jobs.fail, job.id, 1, "broken", time.time())
+        await self.database.write(jobs.fail, job.id, 1, "broken", at or time.time())
         return job.id
 
     async def owed(self) -> int:
@@ -95,6 +95,65 @@ async def test_what_becomes_due_while_it_looks_is_not_lost(post: Post) -> None:
             out.wake()
         await post.settled()
     assert len(post.texts()) == 20
+
+
+@pytest.mark.parametrize("while_it_runs", [True, False])
+async def test_a_clock_that_is_set_back_delays_no_delivery(
+    post: Post, monkeypatch: pytest.MonkeyPatch, while_it_runs: bool
+) -> None:
+    """Found by the simulation: what was owed by a clock a day ahead waited for a day."""
+    monkeypatch.setattr(module, "LOOK", 0.01)
+    ahead = [86_400.0 if while_it_runs else 0.0]
+    if not while_it_runs:
+        await post.owe(at=time.time() + 2 * 86_400.0)
+    async with post.running(clock=lambda: time.time() + ahead[0]) as out:
+        if while_it_runs:
+            await post.owe()
+            await post.settled()
+            await post.owe(at=time.time() + 2 * 86_400.0)
+            ahead[0] = 0.0
+        out.wake()
+        await post.settled()
+    assert len(post.texts()) == 1 + while_it_runs
+
+
+async def test_the_control_waits_for_as_long_as_the_clock_was_ahead(
+    post: Post, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "LOOK", 0.01)
+    monkeypatch.setattr(outbox, "hurry", lambda tx, now: None)
+    await post.owe(at=time.time() + 86_400.0)
+    async with post.running():
+        await asyncio.sleep(0.3)
+    assert post.texts() == []
+    assert await post.owed() == 1
+
+
+async def test_a_disk_that_refuses_in_the_middle_of_a_delivery_is_no_bug_and_no_try(
+    post: Post, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Found by the simulation: it was logged as a bug, and counted as one of the delivery's tries."""
+    monkeypatch.setattr(module, "DISK", 0.05)
+    later, refused = outbox.later, itertools.count()
+
+    def full(*given: object, failed: bool = True) -> None:
+        if next(refused) < 2:
+            raise Refusal("disk_full")
+        later(*given, failed=failed)  # type: ignore[arg-type]
+
+    puts_off = iter([True] * 3)
+
+    def put_off(place: str, reply: Reply) -> None:
+        if next(puts_off, False):
+            raise Later(0.01)
+
+    monkeypatch.setattr(outbox, "later", full)
+    post.adapter.fault = put_off
+    job = await post.owe()
+    async with post.running():
+        await post.settled()
+    assert post.texts() == [f"done {job}"]
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
 
 
 @pytest.mark.parametrize("asks_the_row", [True, False])

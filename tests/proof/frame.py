@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -24,10 +24,12 @@ KEPT_VIOLATIONS = 50
 
 @dataclass(frozen=True, slots=True)
 class Played:
-    """What one call of ``play`` did: how many rounds, and everything that went wrong in them."""
+    """What one call of ``play`` did: how many rounds, everything that went wrong in them, and how often each
+    kind of fault happened, if they are counted."""
 
     rounds: int
     violations: tuple[str, ...] = ()
+    fired: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +37,8 @@ class Proof:
     """One claim. ``play(seed, control)`` plays a few rounds, always the same for a seed.
 
     ``control_rate``: the known-bad variant must show violations in more than this share of its rounds,
-    or the proof proves nothing. ``control_rounds`` are enough to see that.
+    or the proof proves nothing. ``control_rounds`` are enough to see that. ``least``: times that every kind
+    of fault must have happened when all rounds are played.
     """
 
     name: str
@@ -45,6 +48,7 @@ class Proof:
     play: Callable[[int, bool], Played]
     control_rounds: int
     control_rate: float = 0.0
+    least: int = 0
 
 
 @dataclass(slots=True)
@@ -56,6 +60,7 @@ class State:
     wrong: int = 0
     seconds: float = 0.0
     violations: list[str] = field(default_factory=list)
+    fired: dict[str, int] = field(default_factory=dict)
 
     @classmethod
     def load(cls, path: Path) -> State:
@@ -72,6 +77,8 @@ class State:
         self.done += played.rounds
         self.seconds += seconds
         self.wrong += len(played.violations)
+        for kind, count in played.fired.items():
+            self.fired[kind] = self.fired.get(kind, 0) + count
         room = max(0, KEPT_VIOLATIONS - len(self.violations))
         self.violations += [f"seed {self.seed - 1}: {each}" for each in played.violations[:room]]
 
@@ -96,7 +103,13 @@ def run(
 
 
 def holds(proof: Proof, state: State, *, control: bool) -> bool:
-    """The claim: no violation. The control: more than its share of them."""
+    """The claim: no violation, and every fault was tried. The control: more than its share of violations."""
+    if (
+        not control
+        and state.done >= proof.rounds
+        and min(state.fired.values(), default=proof.least) < proof.least
+    ):
+        return False
     return state.wrong > proof.control_rate * state.done if control else state.wrong == 0
 
 
@@ -108,7 +121,7 @@ def report(proof: Proof, state: State, *, control: bool, named: int) -> bool:
     print(json.dumps({
         "proof": proof.name, "control": control, "rounds": state.done, "named": named, "unit": proof.unit,
         "violations": state.wrong, "next_seed": state.seed, "seconds": round(state.seconds, 1),
-        "verdict": verdict,
+        "verdict": verdict, **({"fired": state.fired} if state.fired else {}),
     }))  # fmt: skip
     for line in state.violations[: 0 if control else KEPT_VIOLATIONS]:
         print(f"  {line}", file=sys.stderr)
