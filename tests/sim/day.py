@@ -202,8 +202,8 @@ class Day:
         """Faults of every kind, at their own rates, until everything heals."""
         dice = self.world.dice
         each_hour: tuple[tuple[Callable[[], None], float], ...] = (
-            (self.crash, 0.5), (self._restart, 0.12), (self._engine_dies, 0.3), (self._engine_hangs, 0.15),
-            (self._line_breaks, 0.3), (self._disk_full, 0.12), (self._disk_ails, 0.12),
+            (self.crash, 0.7), (self._restart, 0.12), (self._engine_dies, 0.3), (self._engine_hangs, 0.15),
+            (self._line_breaks, 0.8), (self._disk_full, 0.12), (self._disk_ails, 0.12),
             (self._disk_once, 0.5), (self._clock_forward, 0.1), (self._clock_back, 0.1),
             (self._chat_breaks, 0.4), (self._outage, 0.12),
         )  # fmt: skip

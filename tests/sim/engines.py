@@ -26,7 +26,7 @@ STARTS = (1.0, 12.0)
 DELAY = 0.002
 """Seconds of a message on its way; they keep their order."""
 SILENT, PAUSE = (15.0, 120.0), (0.2, 5.0)
-FAILED, MISSING, LATE = 0.02, 0.03, 0.3
+FAILED, MISSING, LATE = 0.02, 0.03, 0.8
 """Shares: of jobs of which nothing comes, of pictures that do not come, of cancelled jobs that come all the
 same."""
 POISON = "poison"

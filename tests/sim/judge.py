@@ -226,7 +226,13 @@ class Judge:
                 self.world.wrong(f"job {job} was delivered on {shown} messages")
             if status in ("done", "failed") and outcome == "delivered" and not shown:
                 self.world.wrong(f"job {job} is delivered, and nobody saw it")
-            if status in ("done", "failed") and outcome not in ("delivered", "gone", "unsure", "told"):
+            if status in ("done", "failed") and outcome not in (
+                "delivered",
+                "gone",
+                "unsure",
+                "told",
+                "left",
+            ):
                 self.world.wrong(f"job {job} ended as {outcome!r}")
             chat = place.partition(":")[2].partition("/")[0]
             if outcome in ("gone", "unsure") and not platform.troubled[chat]:

@@ -174,6 +174,7 @@ class Trap:
 
 BUSY = Size(hours=0.3, often=6.0, trouble=8.0, crowd=0.2)
 LONGER = Size(hours=0.8, often=6.0, trouble=8.0, crowd=0.2)
+CALM = Size(hours=0.8, often=6.0, trouble=0.5, crowd=0.2)
 LONELY = Size(hours=1.0, often=20.0, trouble=0.0, crowd=1.0)
 """Crowds, and silence after each: whoever is forgotten then waits."""
 
@@ -181,10 +182,10 @@ TRAPS: dict[str, Trap] = {
     "arrival cleared after claiming": Trap(_cleared_late, LONELY, 2),
     "subscribed after an await": Trap(_subscribed_late, BUSY),
     "settled by the command": Trap(_settled_by_the_command, BUSY),
-    "answer is not total": Trap(_not_total, BUSY),
+    "answer is not total": Trap(_not_total, CALM),
     "cancel does not ask whose": Trap(_anybody_cancels, BUSY),
     "transaction ends with its caller": Trap(_cancelled_with_its_caller, replace(BUSY, hours=0.05)),
-    "any attempt settles": Trap(_any_attempt_settles, LONGER),
+    "any attempt settles": Trap(_any_attempt_settles, BUSY),
     "an order without a key": Trap(_no_key, LONGER),
     "orphans stay orphans": Trap(_orphans_stay, BUSY),
     "newest first": Trap(_newest_first, BUSY),
