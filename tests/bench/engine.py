@@ -175,7 +175,7 @@ def c3(rounds: int) -> Figure:
 def c6(rounds: int) -> Figure:
     """Saturated (latent 32): pictures a second over the best fixed number of rows."""
     queue = [
-        request(seed, steps=5, guidance=1.0, sampler="euler", width=256, height=256) for seed in range(8)
+        request(seed, steps=3, guidance=1.0, sampler="euler", width=256, height=256) for seed in range(8)
     ]
     costs: Any = harness().engine._schedule.costs
     by_engine(queue)
