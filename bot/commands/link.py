@@ -10,7 +10,7 @@ from bot.app import App
 from bot.commands.common import meet
 from bot.options import Option
 from bot.talk import Button, Call, Reply, Tone, platform
-from bot.texts import say
+from bot.texts import has, say
 from storage import accounts
 from storage.accounts import CODE_SECONDS, OWNER
 from storage.refusal import Refusal
@@ -48,7 +48,7 @@ async def answer(ask: Link, call: Call, app: App) -> AsyncIterator[Reply]:
 
 
 def _offer(code: str, chats: tuple[str, ...], language: str) -> Reply:
-    known = ", ".join(sorted({platform(who) for who in chats}))
+    known = ", ".join(sorted({_called(platform(who), language) for who in chats}))
     return Reply(
         say(language, "link.text", line=f"/link {code}", left=CODE_SECONDS),
         title=say(language, "link.title"),
@@ -56,6 +56,11 @@ def _offer(code: str, chats: tuple[str, ...], language: str) -> Reply:
         buttons=((Button(say(language, "link.revoke"), Link(revoke=True)),),),
         private=True,
     )
+
+
+def _called(name: str, language: str) -> str:
+    """A chat as people call it."""
+    return say(language, key) if has(key := f"link.on.{name}") else name
 
 
 async def _leave(call: Call, app: App) -> None:

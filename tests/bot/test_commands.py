@@ -498,13 +498,13 @@ async def test_a_queue_that_is_full_says_so(still: Room) -> None:
 
 async def test_the_queue_shows_mine_with_place_and_stop(still: Room) -> None:
     (empty,) = await still.ask("/queue")
-    assert empty.text == "You wait for nothing, and nobody else does."
+    assert empty.text == "Nothing of yours is waiting, and nothing of anybody else."
     number, task = await begin(still)
     (reply,) = await still.ask("/queue")
     assert reply.fields[0][0] == f"#{number} a fox"
     assert reply.buttons[0][0].ask == Cancel(number)
     (other,) = await still.ask("/queue", BEN)
-    assert other.text == "You wait for nothing. One job of somebody else is in the queue."
+    assert other.text == "Nothing of yours is waiting. One job of somebody else is in the queue."
     await let_go(task)
 
 
@@ -648,7 +648,7 @@ async def test_a_code_can_be_taken_back_and_a_chat_can_leave(here: Room) -> None
     """The chats of the account are named; the last one cannot leave, and neither can the owner."""
     (offer,) = await here.ask("/link")
     code = dict(offer.fields)["Code"]
-    assert dict(offer.fields)["You are known in"] == "test"
+    assert dict(offer.fields)["I know you on"] == "test"
     (taken,) = await here.press(offer, "Take the code back")
     assert "nothing" in taken.text
     with pytest.raises(Refusal, match="link_expired"):
@@ -656,7 +656,7 @@ async def test_a_code_can_be_taken_back_and_a_chat_can_leave(here: Room) -> None
     (offer,) = await here.ask("/link")
     await here.ask(f"/link {dict(offer.fields)['Code']}", who="other:bob")
     (offer,) = await here.ask("/link")
-    assert dict(offer.fields)["You are known in"] == "other, test"
+    assert dict(offer.fields)["I know you on"] == "other, test"
     (left,) = await here.ask("/link --leave", who="other:bob")
     assert left.private
     for who, code in (("test:ana", "link_last"), ("terminal:owner", "link_owner")):

@@ -17,7 +17,7 @@ import discord
 from bot.adapters.discord import files, hear, render
 from bot.adapters.discord.asked import Asked, State
 from bot.adapters.discord.client import AWAY, Client, Connect, connect
-from bot.adapters.discord.declare import commands, local
+from bot.adapters.discord.declare import commands, names
 from bot.adapters.discord.deliver import Delivery
 from bot.adapters.discord.house import House
 from bot.adapters.discord.pace import Pace
@@ -69,7 +69,7 @@ class Discord:
         self._lag: float | None = None
         """The smallest time that an interaction took to us, as the two clocks tell it (s)."""
         self._closed = False
-        self._names = {language: local(house.commands(), language) for language in LANGUAGES}
+        self._names = {language: names(house.commands(), language) for language in LANGUAGES}
 
     @classmethod
     def enter(
@@ -138,7 +138,7 @@ class Discord:
         with suppress(TimeoutError):
             async with asyncio.timeout(CLOSING):
                 waiting = [each.wait(0) for each in self._asked.values() if each.state is State.OPEN]
-                await asyncio.gather(*waiting, return_exceptions=True)
+                await asyncio.gather(*waiting, *self._parts, return_exceptions=True)
                 await self.client.leave()
         for task in self._tasks:
             task.cancel()

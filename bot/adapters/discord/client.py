@@ -145,7 +145,9 @@ class Client(discord.AutoShardedClient):
         self.http.connector = discord.utils.MISSING
 
     async def leave(self) -> None:
-        """Close what is open."""
+        """Close what is open, also if somebody who was closing it was cancelled."""
+        if self._closing_task is not None and self._closing_task.cancelled():
+            self.clear()
         with suppress(AttributeError):  # never signed in: the library has no queue of its shards yet
             await self.close()
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from bot import options
@@ -33,6 +35,8 @@ LARGEST = 2**53 - 1
 """What Discord takes for a number."""
 MENU = {"Image info": "info", "Report": "report"}
 """The entries in a message's menu: their English name, and what we call them."""
+_COMMAND = re.compile(r"(?<![\w/])/([a-z0-9_]+)\b")
+_FLAG = re.compile(r"(?<!\S)--([^\s:]+) ")
 
 
 def commands(table: Sequence[Declared]) -> list[dict[str, Any]]:
@@ -75,13 +79,52 @@ def _subcommand(command: Declared) -> dict[str, Any]:
     }
 
 
-def local(table: Sequence[Declared], language: str) -> dict[str, str]:
-    """Command → what a person's Discord calls it."""
-    return {
-        each.name: say(language, key) if has(key := f"discord.command.{each.name}") else each.name
-        for each in table
-        if " " not in each.name
-    }
+@dataclass(frozen=True, slots=True)
+class Names:
+    """What a person's Discord calls things: command → name, flag → name of its option; ``words``: command →
+    flag of the option in which the words stand that it cannot do without.
+    """
+
+    commands: Mapping[str, str] = field(default_factory=dict)
+    options: Mapping[str, str] = field(default_factory=dict)
+    words: Mapping[str, str] = field(default_factory=dict)
+
+    def local(self, text: str) -> str:
+        """``text`` with the commands in it as the person sees them in their menu.
+
+        A line to type can be copied: Discord takes what stands after ``option:`` for its value. In it the
+        first word alone is a command: the others are what somebody said.
+        """
+        if not text.startswith("/"):
+            return _COMMAND.sub(self._name, text)
+        head, _, rest = text.partition(" ")
+        return " ".join(filter(None, [_COMMAND.sub(self._name, head), self._filled(head[1:], rest)]))
+
+    def _name(self, found: re.Match[str]) -> str:
+        return "/" + self.commands.get(found[1], found[1])
+
+    def _filled(self, command: str, rest: str) -> str:
+        if rest.startswith("--"):
+            return _FLAG.sub(lambda found: f"{self._option(found[1])}:", rest)
+        words = self.words.get(command)
+        return f"{self._option(words)}:{rest}" if words and rest else rest
+
+    def _option(self, flag: str) -> str:
+        return self.options.get(flag, flag)
+
+
+def names(table: Sequence[Declared], language: str) -> Names:
+    """What everything in ``table`` is called in ``language``."""
+
+    def called(kind: str, name: str) -> str:
+        return say(language, key) if has(key := f"discord.{kind}.{name}") else name
+
+    fields = [(each.name, field) for each in table for field in options.fields_of(each.ask)]
+    return Names(
+        {each.name: called("command", each.name) for each in table if " " not in each.name},
+        {field.flag: called("option", field.flag) for _, field in fields},
+        {command: field.flag for command, field in fields if field.option.words and field.required},
+    )
 
 
 def fingerprint(payload: object, application: int) -> str:

@@ -46,7 +46,7 @@ def _smaller(image: Image, limit: int) -> Image:
     with Pillow.open(io.BytesIO(image.data)) as opened:
         picture = opened.convert("RGB")
     data, kind = image.data, "png"
-    while len(data) > limit:
+    while len(data) > limit and max(picture.size) > 1:
         for kind, quality in WORSE:
             written = io.BytesIO()
             picture.save(written, kind, quality=quality)

@@ -7,10 +7,11 @@ colour of its tone. All text together has at most 4 000 characters, all componen
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
+from bot.adapters.discord.declare import Names
 from bot.adapters.discord.escape import block, plain, short, span
 from bot.talk import Ask, Button, Image, Reply, Tone
 from bot.texts import LANGUAGES, say
@@ -36,7 +37,6 @@ COLOURS = {Tone.GOOD: 0x3BA55D, Tone.WAITING: 0x5865F2, Tone.REFUSED: 0xF0B232, 
 PRESS, FORM, DELIVERED = "f", "m", "d"
 """What a custom id begins with: an ask; an ask whose form comes first; an ask under a result that the bot
 posted by itself, so that it finds its own post again."""
-_COMMAND = re.compile(r"(?<![\w/])/([a-z0-9_]+)\b")
 _PERSON = re.compile(r"\bdiscord:(\d{15,20})\b")
 """A person of this platform, whom Discord shows by their present name; nobody is told of it."""
 _ETA = {say(language, "drawing.eta"): language for language in LANGUAGES}
@@ -52,16 +52,8 @@ class Style:
     mention: int = 0
     own: bool = False
     form: tuple[str, str] = ("", "")
-    names: Mapping[str, str] = field(default_factory=dict)
-    """Command → what the person's Discord calls it."""
-
-    def local(self, text: str) -> str:
-        """``text`` with the commands in it as the person sees them in their menu.
-
-        In a line to type it is the first word only: the others are what somebody said.
-        """
-        count = 1 if text.startswith("/") else 0
-        return _COMMAND.sub(lambda found: "/" + self.names.get(found[1], found[1]), text, count=count)
+    names: Names = field(default_factory=Names)
+    """How the person's Discord calls what a text names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +137,7 @@ def _cut(text: str, limit: int) -> str:
 def _paragraphs(reply: Reply, style: Style, *, result: bool) -> list[str]:
     bar = _bar(reply.progress) if reply.progress is not None else ""
     return [
-        f"### {plain(style.local(reply.title))}" if reply.title else "",
+        f"### {plain(style.names.local(reply.title))}" if reply.title else "",
         _prompt(reply),
         "\n".join(filter(None, [_body(reply.text, style), bar])),
         _line(reply, style) if result or reply.tone is Tone.WAITING else _list(reply.fields, style),
@@ -161,7 +153,7 @@ def _prompt(reply: Reply) -> str:
 
 
 def _body(text: str, style: Style) -> str:
-    return "\n".join(_typed(style.local(line)) for line in text.split("\n"))
+    return "\n".join(_typed(style.names.local(line)) for line in text.split("\n"))
 
 
 def _typed(line: str) -> str:
@@ -193,7 +185,7 @@ def _fact(label: str, value: str, reply: Reply) -> str:
 
 
 def _list(fields: Sequence[tuple[str, str]], style: Style) -> str:
-    shown = ((style.local(label), style.local(value)) for label, value in fields)
+    shown = ((style.names.local(label), style.names.local(value)) for label, value in fields)
     return "\n".join(f"**{_named(label)}**  {_typed(value.replace(chr(10), ' '))}" for label, value in shown)
 
 

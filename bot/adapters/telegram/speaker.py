@@ -185,7 +185,8 @@ class Speaker:
             return await self._sender.text(at, shown, reply.job)
         if reply.job is None:
             return await self._sender.picture(at, shown)
-        placeholder = self._render(at, replace(reply, images=(), buttons=(), fields=()))
+        bare = replace(reply, text="…", images=(), buttons=(), fields=(), tone=Tone.WAITING)
+        placeholder = self._render(at, bare)
         return await self._sender.deliver(at, shown, placeholder, reply.job)
 
     def _too_large(self, reply: Reply) -> Reply:

@@ -13,6 +13,7 @@ import pytest
 from bot import commands, options, texts
 from bot.adapters.discord.declare import INSTALLS, MENU, SPANISH, fingerprint
 from bot.adapters.discord.declare import commands as declared
+from bot.adapters.discord.declare import names as called
 from bot.desk import Desk
 from tests.bot.adapters.discord import spec
 from tests.bot.adapters.discord.server import server
@@ -150,3 +151,19 @@ async def test_a_declaration_that_failed_is_made_up_for(tmp_path: Path) -> None:
         assert not (tmp_path / "discord.commands").exists()
         await house.bot.adapter._present("")
         assert (tmp_path / "discord.commands").exists()
+
+
+@pytest.mark.parametrize(
+    ("language", "text", "shown"),
+    [
+        ("en", "/imagine a red fox --n 2 /queue", "/imagine prompt:a red fox --n 2 /queue"),
+        ("es", "/imagine un zorro --n 2", "/imagina texto:un zorro --n 2"),
+        ("es", "/settings --n 2 --style none", "/ajustes cantidad:2 estilo:none"),
+        ("es", "/link ABCD2345", "/vincular ABCD2345"),
+        ("es", "Están en /gallery.", "Están en /galería."),
+        ("en", "/nothing here", "/nothing here"),
+    ],
+)
+def test_a_line_to_type_can_be_copied_into_discord(language: str, text: str, shown: str) -> None:
+    """A code is for the other chat, where there are no options."""
+    assert called(DESK.commands(), language).local(text) == shown

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,47 @@ async def test_a_job_of_thirty_seconds_takes_at_most_eight_requests(tmp_path: Pa
         await house.pictures(result)
         asked = house.requests()[before:]
         assert 4 <= len(asked) <= 8, [f"{each.method} {each.path}" for each in asked]
+
+
+async def everybody(house: Server, people: int) -> list[Any]:
+    """So many people ask in one channel at once, two are drawn at a time: what the bot asked of Discord."""
+    before, started = len(house.requests()), house.env.now()
+    asked = [
+        await house.join(f"p{number}").slash(house.channel, "imagine", prompt=f"fox {number}", n=1)
+        for number in range(people)
+    ]
+    for each in asked:
+        await house.answer(each)
+    assert house.env.now() - started < timedelta(seconds=3), "each has their answer before Discord gives up"
+    await house.engine.hello(credits=2)
+    for job in range(people):
+        sent = (await house.engine.wait_for(wire.Draw, job + 1))[job]
+        for step in range(8):
+            await house.engine.say(wire.Progress(job=sent.job, attempt=sent.attempt, done=step, total=8))
+            await house.env.settle()
+            await house.env.advance_time(0.5)
+        await house.engine.say(drawn(sent))
+        await house.engine.say(wire.Ready(credits=1))
+    for each in asked:
+        await house.pictures(each)
+    return house.requests()[before:]
+
+
+@pytest.mark.parametrize("control", [False, True], ids=["paced", "control"])
+async def test_thirty_people_in_one_channel_are_each_served_in_one_message(
+    control: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Discord wants an answer of their own for each; nothing else is said there. Control: no pace."""
+    if control:
+        monkeypatch.setattr(Pace, "ready", lambda self, key: True)
+    async with server(tmp_path, engine=FakeEngine()) as house:
+        asked = await everybody(house, 30)
+        shown = house.channel.history()
+        assert len(shown) == 30
+        assert sorted(said(each).split("`")[1] for each in shown) == sorted(f"fox {n}" for n in range(30))
+        assert not [each for each in asked if "/channels/" in each.path], "no message that nobody asked for"
+        assert sum(each.method == "POST" for each in asked) == 30
+        assert (len(asked) <= 6 * 30) is not control
 
 
 def test_progress_backs_off() -> None:

@@ -6,6 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from bot.adapters.discord import files
+from bot.adapters.discord.place import MIB, Address
+from bot.commands.again import Again
+from bot.talk import Button, Image, Reply
+from inference.request import MAX_COUNT
 from storage import matters
 from storage.jobs import Status
 from storage.refusal import Refusal
@@ -61,7 +66,7 @@ async def test_details_star_and_delete_are_for_those_who_press_alone(tmp_path: P
         message = await house.imagine(n=4)
         details = await house.answer(await house.press(message, "🔎"))
         assert details.ephemeral
-        assert "`/imagine a red fox" in said(details)
+        assert "`/imagine prompt:a red fox --seed " in said(details), "a line to copy, as Discord reads it"
         star = await house.answer(await house.press(message, "⭐"))
         assert star.ephemeral
         gone = await house.press(star, "Take the star back")
@@ -205,6 +210,46 @@ async def test_the_original_is_a_file_to_keep_byte_for_byte(tmp_path: Path) -> N
         assert [each["type"] for each in parts(file)].count(13) == 1
         assert media(file) == []
         assert await file.attachments[0].read() == png(64, 64, 5)
+
+
+@pytest.mark.parametrize("room", [10 * MIB, 100], ids=["room", "tight"])
+async def test_an_album_of_ten_is_one_message_with_its_words_and_buttons(
+    tmp_path: Path, room: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Discord shows ten; an eleventh is left out, and what is too large together comes smaller."""
+    async with server(tmp_path) as house:
+        ana = house.join("ana")
+        monkeypatch.setattr(files, "REQUEST", 10 * room)
+        images = tuple(
+            Image(png(64, 64, number), f"{number}.png", alt=f"fox {number}") for number in range(11)
+        )
+        reply = Reply("Ten of them", title="Album", images=images, buttons=((Button("🔄", Again(1)),),))
+        await house.bot.adapter.show(Address(house.channel.id, ana.id).place, reply)
+        (message,) = house.channel.history()
+        assert [each["description"] for each in media(message)] == [f"fox {number}" for number in range(10)]
+        assert labels(message) == ["🔄"]
+        assert "Ten of them" in said(message)
+        sent = [await each.read() for each in message.attachments]
+        assert (sent == [image.data for image in images[:10]]) is (room == 10 * MIB)
+        assert all(len(each) <= room for each in sent)
+
+
+async def test_the_most_of_one_ask_comes_as_its_grid_and_each_picture_alone(tmp_path: Path) -> None:
+    async with server(tmp_path) as house:
+        grid = await house.imagine(n=MAX_COUNT)
+        assert len(media(grid)) == 1
+        assert [label for label in labels(grid) if label[0] in "UV"] == [
+            "U1",
+            "U2",
+            "U3",
+            "U4",
+            "V1",
+            "V2",
+            "V3",
+            "V4",
+        ]
+        page = await house.answer(await house.join("ana").slash(house.channel, "gallery"))
+        assert len(media(page)) == MAX_COUNT
 
 
 async def test_settings_are_changed_in_a_form(tmp_path: Path) -> None:

@@ -348,8 +348,7 @@ async def test_a_first_answer_that_a_killed_life_had_sent_is_waited_for(
     control: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is on its way while the next life looks for it. Control: who does not wait shows it twice."""
-    if control:
-        monkeypatch.setattr("bot.adapters.discord.deliver.FIRST", 0.0)
+    monkeypatch.setattr("bot.adapters.discord.deliver.FIRST", 0.0 if control else 8.0)
     async with wire() as server, bot(server, tmp_path, []) as (house, adapter):
         await until(adapter.client.is_ready)
         asked = server.interaction(20_000, 5, answered=False)
