@@ -38,8 +38,8 @@ from tests.fakes.telegram.world import Person
 PEOPLE = 3
 HEALED = 60.0
 """Seconds after which everything must have arrived."""
-BEAT, SILENCE = 0.5, 2.5
-"""Seconds between two beats of Discord's gateway here, and until its silence is noticed."""
+BEAT, SILENCE, SIGNING = 0.5, 2.5, 5.0
+"""Seconds between two beats of Discord's gateway here, until its silence is noticed, and for signing in."""
 INSISTENT = 1.0
 """Seconds that somebody on Discord waits for a sign of life before they ask again."""
 
@@ -104,6 +104,7 @@ def quick() -> Iterator[None]:
         mock.patch("bot.adapters.discord.deliver.FIRST", 1.0),
         mock.patch("bot.adapters.discord.client.AGAIN", (0.1, 0.2)),
         mock.patch("bot.adapters.discord.client.SILENCE", SILENCE),
+        mock.patch("bot.adapters.discord.client.SIGNING", SIGNING),
         mock.patch("discord.http.asyncio", sooner),
         mock.patch("discord.shard.asyncio", sooner),
         mock.patch(

@@ -31,6 +31,10 @@ AGAIN = (2.0, 5.0, 15.0, 60.0)
 LONGEST = 30.0
 """Seconds at most until a broken connection to the gateway is made again: the library's pauses grow to 17
 minutes, and a line that healed would be left deaf for them."""
+SIGNING = 60.0
+"""Seconds for signing in, and for a shard's first connection: the library would wait five minutes for one
+answer on a line that is half open.
+"""
 SILENCE = 60.0
 """Seconds without a word from the gateway, not even a heartbeat, after which it is connected to anew."""
 LONGEST_429 = 30.0
@@ -73,6 +77,7 @@ class Client(discord.AutoShardedClient):
             max_messages=None,
             max_ratelimit_timeout=LONGEST_429,
             heartbeat_timeout=SILENCE,
+            shard_connect_timeout=SIGNING,
             allowed_mentions=discord.AllowedMentions.none(),
         )
         self._elsewhere = point_at(api_root)
@@ -94,8 +99,10 @@ class Client(discord.AutoShardedClient):
 
     async def setup_hook(self) -> None:
         """Signed in, not connected yet."""
-        if self._elsewhere:  # when it cannot resume, the library goes to Discord's own gateway by default
-            _, address, _ = await self.http.get_bot_gateway()
+        if self._elsewhere or self._shards is None:
+            count, address, _ = await self.http.get_bot_gateway()
+            self.shard_count = self._shards or count
+            # When it cannot resume, the library goes to Discord's own gateway by default.
             DiscordWebSocket.DEFAULT_GATEWAY = yarl.URL(address)
         self.entered.set()
         await self.declare()
@@ -177,7 +184,9 @@ async def connect(client: Client, say: Callable[[str], None]) -> None:
         if client.user is not None:  # started before
             await _afresh(client)
         try:
-            await client.start(client.token.reveal())
+            async with asyncio.timeout(SIGNING):
+                await client.login(client.token.reveal())
+            await client.connect()
         except REFUSED as refused:
             log.error("refused", extra={"action": "token", "error": type(refused).__name__})
             say("discord.token")

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import random
+import re
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -32,6 +33,7 @@ from storage.jobs import NewJob
 from tests.bot.adapters.discord.house import official
 from tests.fakes.discord import TOKEN, Drop, Wire, refuse, wire
 from tests.fakes.engine import DrawingEngine, FakeEngine
+from tests.fakes.proxy import DISCORD, Fault, Proxy
 from tests.fakes.room import CONFIG, Room, room
 
 
@@ -43,12 +45,18 @@ def root() -> Iterator[None]:
 
 @asynccontextmanager
 async def bot(
-    server: Wire, folder: Path, said: list[str], *, token: str = TOKEN, engine: FakeEngine | None = None
+    server: Wire,
+    folder: Path,
+    said: list[str],
+    *,
+    token: str = TOKEN,
+    engine: FakeEngine | None = None,
+    root: str = "",
 ) -> AsyncIterator[tuple[Room, Discord]]:
     """A bot that talks to ``server``."""
     config = replace(CONFIG, queue_limit=1_000, daily_credits=100_000)
     async with room(folder, engine=engine or DrawingEngine(credits=16), config=config) as house:
-        section = Section(api_root=server.root, token=Secret(token))
+        section = Section(api_root=root or server.root, token=Secret(token))
         adapter = Discord.enter(Desk(house.app), section, folder, house.app.clock, said.append)
         house.app.dispatch.on_over = lambda _: house.app.outbox.wake()
         parts = (
@@ -177,6 +185,25 @@ async def test_who_signed_in_at_the_second_try_outlives_the_gateway_s_pauses(
         await until(lambda: asked.message)
 
 
+@pytest.mark.parametrize("at", ["/users/@me", "/gateway/bot"])
+async def test_a_sign_in_that_hangs_is_given_up_and_begun_anew(
+    at: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Half an open line: nothing comes, nothing ends."""
+    monkeypatch.setattr(client, "SIGNING", 2.0)
+    monkeypatch.setattr(client, "AGAIN", (0.05,))
+    async with AsyncExitStack() as stack:
+        server = await stack.enter_async_context(wire())
+        hangs = {Fault.HANG: 1.0}
+        line = await stack.enter_async_context(Proxy(f"http://127.0.0.1:{server.port}", DISCORD, hangs))
+        line.only, line.bad, server.front = re.compile(at), True, line.root
+        lives = bot(server, tmp_path, [], root=f"{line.root}/api/v10")
+        _, adapter = await stack.enter_async_context(lives)
+        await until(lambda: line.fired)
+        line.heal()
+        await until(adapter.client.is_ready)
+
+
 async def test_a_gateway_that_comes_back_is_not_left_alone_for_long(tmp_path: Path) -> None:
     """However often it was tried in vain. The library's own pauses grow to 17 minutes."""
     async with wire() as server, bot(server, tmp_path, []) as (_, adapter):
@@ -213,14 +240,17 @@ async def test_whatever_ends_a_connection_it_is_made_again(
     monkeypatch.setattr(client, "AGAIN", (0.0,))
     ends = [broken, broken, "closed"]
 
-    async def start(self: Any, token: str) -> None:
-        await self._async_setup_hook()  # as the real one begins
+    async def connected(self: Any) -> None:
         if isinstance(end := ends.pop(0), Exception):
             raise end
         if end:
             await self.close()
 
-    monkeypatch.setattr(client.Client, "start", start)
+    async def signed_in(self: Any, token: str) -> None:
+        await self._async_setup_hook()  # as the real one begins
+
+    monkeypatch.setattr(client.Client, "login", signed_in)
+    monkeypatch.setattr(client.Client, "connect", connected)
     await client.connect(client.Client(Secret(TOKEN), [], tmp_path / "memo"), lambda key: None)
     assert ends == []
 
