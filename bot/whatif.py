@@ -111,13 +111,16 @@ class WhatIf:
         try:
             with tempfile.TemporaryDirectory(prefix="falopitas-") as folder:
                 sheet = Path(folder) / "plots.png"
-                answer.report = await _simulated(question, self.home, sheet)
+                report = await _simulated(question, self.home, sheet)
                 answer.sheet = await asyncio.to_thread(sheet.read_bytes)
+                answer.report = report  # last: whoever looks meanwhile would be shown half of it
         except TimeoutError:
             answer.code = "simulation_slow"
         except (OSError, msgspec.DecodeError, _Broken) as error:
             log.warning("no simulation", extra={"action": "simulate", "error": type(error).__name__})
-            answer.report, answer.code = None, "simulation_failed"
+        finally:
+            if not answer.over:
+                answer.code = "simulation_failed"
 
 
 class _Broken(Exception):  # noqa: N818 - it names what the process is

@@ -87,13 +87,11 @@ async def listen(accept: Accept, path: Path | None, port: int = 0) -> Door:
 
 
 async def _unix(accept: Accept, path: Path) -> asyncio.Server:
-    """Its owner's alone before anybody can connect."""
+    """Its owner's alone, as the folder is that it lies in: nobody else reaches it before it is."""
     path.unlink(missing_ok=True)  # noqa: ASYNC240 - a name in a folder of our own
-    mask = os.umask(0o177)
-    try:
-        return await asyncio.start_unix_server(accept, path)
-    finally:
-        os.umask(mask)
+    server = await asyncio.start_unix_server(accept, path)
+    path.chmod(0o600)  # noqa: ASYNC240 - not by umask: that is every thread's, and every task's meanwhile
+    return server
 
 
 def key() -> str:

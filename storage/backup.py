@@ -21,6 +21,7 @@ from pathlib import Path
 import msgspec
 import psutil
 
+from inference.client import clean_environment
 from storage import database
 from storage.database import RESERVE, check_room, check_rows, connect_reader, is_empty, recognise, refusal_of
 from storage.refusal import Refusal
@@ -108,7 +109,7 @@ async def copied(source: Path, target: Path) -> int:
     if _is_small(source):
         return await asyncio.to_thread(copy, source, target)
     process = await asyncio.create_subprocess_exec(
-        *_words(source, target), cwd=ROOT,
+        *_words(source, target), cwd=ROOT, env=clean_environment(os.environ),
         stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL,
     )  # fmt: skip
     assert process.stdin is not None and process.stdout is not None  # noqa: S101,PT018 - they are pipes
@@ -157,7 +158,7 @@ def give_way(process: int | None = None) -> None:
     except psutil.Error:  # it has ended
         return
     with contextlib.suppress(psutil.Error, OSError):
-        me.nice(psutil.IDLE_PRIORITY_CLASS if sys.platform == "win32" else NICE)
+        me.nice(psutil.IDLE_PRIORITY_CLASS if sys.platform == "win32" else min(19, me.nice() + NICE))
     if sys.platform == "linux":
         with contextlib.suppress(psutil.Error, OSError):
             me.ionice(psutil.IOPRIO_CLASS_IDLE)

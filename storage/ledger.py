@@ -105,7 +105,8 @@ def refill(tx: sqlite3.Connection, now: float, *, daily: int) -> int:
     """Top every account up to ``daily`` units, once a UTC day; return how many had less.
 
     The day must be later than every day refilled before, so a clock that jumps back gives nothing; but one
-    that was months ahead for a moment (``FAR``) takes nobody's days away. Accounts made today have their
+    that was months ahead for a moment (``FAR``) takes nobody's days away: back from there, each day that was
+    not refilled yet is, once. Accounts made today have their
     first grant and wait for tomorrow. Nobody loses what they have above ``daily``.
     """
     day = day_of(now)

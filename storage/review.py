@@ -182,11 +182,12 @@ _OF_PEOPLE = frozenset(["grant", "refill"])
 
 def entries(tx: sqlite3.Connection, community: str | None, wanted: Wanted, limit: int) -> tuple[Entry, ...]:
     """The newest that fit, newest first: of a community, those of its jobs and of its purses. Where moments
-    or rare entries are looked for, they are in the order of their moments.
+    are looked for, or everybody's rare entries, they are in the order of their moments.
     """
     if community is not None and wanted.why in _OF_PEOPLE:
         return ()
-    rare = wanted.why not in ("", "reserve", "refund")
+    narrow = wanted.account is not None or wanted.job is not None
+    rare = wanted.why not in ("", "reserve", "refund") and not narrow  # somebody's few, not all of that day
     timed = rare or wanted.since is not None or wanted.until is not None
     tests: dict[str, tuple[object, ...]] = {
         "ledger.account = ?": (wanted.account,), "ledger.job = ?": (wanted.job,),
@@ -197,8 +198,7 @@ def entries(tx: sqlite3.Connection, community: str | None, wanted: Wanted, limit
         {_RARE: ()} if rare else {}
     )
     if community is not None:
-        by_index = wanted.account is not None or wanted.job is not None
-        inside = _OF_IT if not by_index and _is_small(tx, community) else _INSIDE
+        inside = _OF_IT if not narrow and _is_small(tx, community) else _INSIDE
         asked[inside] = (community, community)
     order = "ledger.at DESC, ledger.id DESC" if timed else "ledger.id DESC"
     sql = f"{_ENTRY} WHERE {' AND '.join(asked) or '1'} ORDER BY {order} LIMIT ?"

@@ -58,8 +58,8 @@ def _mine(tx: Connection, account: int) -> tuple[dict[str, Any], tuple[Picture, 
 
 
 async def _zip(rows: dict[str, Any], wanted: list[Picture], app: App) -> tuple[bytes, int, int | None]:
-    """The zip, how many pictures are in it, and the id of the last one if there are more."""
-    buffer, inside, last = io.BytesIO(), 0, None
+    """The zip, how many pictures are in it, and, if there are more, what their ids are smaller than."""
+    buffer, inside = io.BytesIO(), 0
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:  # pictures are packed already
         if rows:
             tables = json.dumps(rows, ensure_ascii=False, indent=1).encode()
@@ -69,11 +69,11 @@ async def _zip(rows: dict[str, Any], wanted: list[Picture], app: App) -> tuple[b
                 data = await app.files.load(digest)
             except Refusal:  # its file is gone; its row is in the tables
                 continue
-            if buffer.tell() + len(data) > LARGEST and inside:
-                return _closed(archive, buffer), inside, last
+            if buffer.tell() and buffer.tell() + len(data) > LARGEST:
+                return _closed(archive, buffer), inside, number_ + 1
             name = f"pictures/{job}-{'grid' if index < 0 else index + 1}.png"
             await asyncio.to_thread(archive.writestr, name, data)
-            inside, last = inside + 1, number_
+            inside += 1
     return buffer.getvalue(), inside, None
 
 

@@ -207,24 +207,24 @@ async def test_my_data_are_a_zip_of_every_row_and_picture(here: Town) -> None:
 async def test_more_pictures_than_a_message_carries_come_in_parts(
     here: Town, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each once, the newest first; the rows in the first part alone."""
+    """Each once, the newest first; the rows in the first part alone, also where they leave no room."""
     for text in ("a fox --n 2", "a wolf --n 1"):
         await here.say(ANA, text)
     monkeypatch.setattr(mydata, "LARGEST", 1)
     (reply,) = await here.say(ANA, "/mydata")
-    names = []
+    names, parts = [], iter([0, 1, 1, 1, 1])
     while True:
+        assert f"{next(parts)} " in reply.text
         with zipfile.ZipFile(io.BytesIO(reply.images[0].data)) as archive:
             names.append(sorted(archive.namelist()))
         if not reply.buttons:
             break
         reply = await here.press(reply, "The next pictures", ANA)
-        assert reply.text.startswith("1 more of your")
-    assert [each for each in names[0] if each.endswith("json")] == ["mydata.json"]
+    assert names[0] == ["mydata.json"]
     assert sorted(name for part in names for name in part if name != "mydata.json") == [
         "pictures/1-1.png", "pictures/1-2.png", "pictures/1-grid.png", "pictures/2-1.png",
     ]  # fmt: skip
-    assert len(names) == 4
+    assert len(names) == 5
 
 
 async def test_forgetting_asks_once_and_leaves_no_byte_on_the_disk(here: Town, tmp_path: Path) -> None:
@@ -269,6 +269,18 @@ async def test_a_bot_that_dies_while_it_forgets_leaves_no_backup_that_knows_them
     (kept,) = backups.all_in(Home(tmp_path).backups)
     await housekeeping.backup(here.app)
     assert backups.all_in(Home(tmp_path).backups) == [kept]
+
+
+async def test_somebody_forgotten_while_the_clock_was_ahead_costs_no_later_backup(
+    here: Town, tmp_path: Path
+) -> None:
+    await here.say(ANA, "a fox")
+    ahead = here.clock[0] + 90 * 86_400.0
+    await here.app.database.write(forget.forget, await number_of(here, ANA), ahead, durable=True)
+    for _ in range(3):
+        here.clock[0] += 86_400.0
+        await housekeeping.backup(here.app)
+    assert len(backups.all_in(Home(tmp_path).backups)) == 3
 
 
 async def test_who_is_drawn_for_is_told_to_wait(still: Town) -> None:
