@@ -560,16 +560,17 @@ async def test_rare_entries_and_old_moments_are_found_without_passing_by_the_res
 async def test_the_rare_entries_of_one_person_are_looked_for_among_theirs(here: Office) -> None:
     """A house has a refill for everybody and every day: the index of rare entries would pass by them all."""
     await here.town.say(ANA, "a fox")
-    me = await here.town.app.database.read(lambda tx: tx.execute("SELECT min(account) FROM ledger").fetchone()[0])
 
     def look(tx: Connection) -> tuple[int, str]:
         seen: list[str] = []
+        (me,) = tx.execute("SELECT min(account) FROM ledger").fetchone()
         tx.set_trace_callback(seen.append)
         found = review.entries(tx, None, review.Wanted(account=me, why="grant"), 9)
         tx.set_trace_callback(None)
         return len(found), str(tx.execute(f"EXPLAIN QUERY PLAN {seen[-1]}").fetchall()[0][-1])
 
-    assert await here.town.app.database.read(look) == (1, "SEARCH ledger USING INDEX ledger_account (account=?)")
+    by_person = "SEARCH ledger USING INDEX ledger_account (account=?)"
+    assert await here.town.app.database.read(look) == (1, by_person)
 
 
 async def test_without_a_page_there_is_no_link(here: Office) -> None:
