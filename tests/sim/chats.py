@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections import Counter, deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -61,6 +61,7 @@ class Platform:
     down: bool = False
     early: bool = False
     """The known-bad variant: an event is confirmed before the bot has written it down."""
+    on_confirm: Callable[[str, int], None] = field(default=lambda name, number: None)
     _queue: deque[int] = field(default_factory=deque)
     _keys: dict[str, int] = field(default_factory=dict)
     _numbers: itertools.count[int] = field(default_factory=lambda: itertools.count(1))
@@ -101,6 +102,7 @@ class Platform:
 
     def confirm(self, update: Update) -> None:
         """The bot asked for the next one."""
+        self.on_confirm(self.name, update.number)
         if self._queue and self._queue[0] == update.number:
             self._queue.popleft()
         update.confirmed = True

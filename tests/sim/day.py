@@ -414,6 +414,8 @@ def _made(world: World, folder: Path, size: Size) -> Day:
         for name in ("engine", "engine1")[: world.dice.choice((1, 1, 2))]
     )
     judge.machines = machines
+    for platform in platforms.values():
+        platform.on_confirm = judge.confirmed
     day = Day(world, folder, size, Disk(world), platforms, machines, people, judge)
     judge.served = day.served
     return day

@@ -49,6 +49,7 @@ class Judge:
     """Job → when it was stopped."""
     _alone: dict[int, float] = field(default_factory=dict)
     _waits: float | None = None
+    _excused: set[tuple[str, str]] = field(default_factory=set)
     _words: dict[str, int] = field(default_factory=dict)
     _open: dict[tuple[str, str], float] = field(default_factory=dict)
     _tx: sqlite3.Connection | None = None
@@ -132,7 +133,11 @@ class Judge:
         rows = self.tx.execute("SELECT platform, event FROM inbox WHERE done = 0").fetchall()
         self._open = {event: self._open.get(event, now) for event in rows if event not in talks}
         for (platform, event), since in self._open.items():
-            if now - since > UNANSWERED and not self.disk_was_bad(since):
+            if self.disk_was_bad(
+                since
+            ):  # that it was answered could not be written: the next life asks again
+                self._excused.add((platform, event))
+            if now - since > UNANSWERED and (platform, event) not in self._excused:
                 self.world.wrong(f"{platform} {event} is open, and nobody answers it")
 
     def is_over(self, job: int) -> bool:
@@ -161,6 +166,13 @@ class Judge:
         for words, count in self.tx.execute(sql).fetchall():
             if count > 1:
                 self.world.wrong(f"{words!r} was said once and is {count} jobs")
+
+    def confirmed(self, name: str, number: int) -> None:
+        """A platform may forget this event now: it is in the inbox, or its person was told of the disk."""
+        sql = "SELECT 1 FROM inbox WHERE platform = ? AND event = ?"
+        found = self.tx.execute(sql, (name, str(number))).fetchone()
+        if found is None and not self.disk_was_bad(self.world.loop.time()):
+            self.world.wrong(f"{name} {number} was confirmed and is lost")
 
     # --- at the end
 
@@ -203,8 +215,7 @@ class Judge:
             self.world.wrong("the table of days does not say what jobs and ledger do")
 
     def _answers(self) -> None:
-        """Every event that a platform may forget is in the inbox, and was answered where nothing hindered."""
-        known = set(self.tx.execute("SELECT platform, event FROM inbox").fetchall())
+        """Every event was taken, and answered where nothing hindered."""
         for platform in self.platforms.values():
             for update in platform.updates.values():
                 name, free = f"{platform.name} {update.number}", not platform.troubled[update.chat]
@@ -212,8 +223,6 @@ class Judge:
                     self.world.wrong(f"{name} was never taken")
                 elif free and update.chat != "crowd" and not platform.answered(update):
                     self.world.wrong(f"{name} got no answer")
-                elif (platform.name, str(update.number)) not in known and not self.disk_was_bad(update.at):
-                    self.world.wrong(f"{name} was confirmed and is lost")
 
     def _deliveries(self) -> None:
         """Each end once: on one message, or in the gallery where the chat did not let it through."""
