@@ -16,6 +16,7 @@ from bot.talk import Gone, Later, Reply, Tone, Unsure
 from bot.texts import say
 from inference.request import UNITS
 from storage import gallery, inbox, ledger, matters, policy
+from storage.database import refusal_of
 from storage.gallery import Old
 from storage.matters import Matter
 from storage.policy import Policy
@@ -199,7 +200,10 @@ class Housekeeping:
     async def do(self, chore: Chore) -> None:
         """One chore; a disk that refuses is for the next time, and so is a bug: the others go on."""
         try:
-            await chore.work(self._app)
+            try:
+                await chore.work(self._app)
+            except OSError as error:
+                raise refusal_of(error) from error
         except Refusal as refusal:
             log.warning("chore", extra={"action": "chore", "chore": chore.name, "code": refusal.code})
         except Exception as error:  # every person's refill hangs on this loop

@@ -13,7 +13,7 @@ from functools import partial
 from itertools import chain, repeat
 from typing import Any, TypeAlias
 
-from bot import converse
+from bot import converse, texts
 from bot.app import App
 from bot.commands.finished import finished
 from bot.config import Config
@@ -22,7 +22,7 @@ from bot.home import Home
 from bot.housekeeping import Housekeeping
 from bot.outbox import Outbox
 from bot.talk import Adapter
-from storage.database import Database, RunnerKind, Threaded
+from storage.database import Database, RunnerKind, Threaded, refusal_of
 from storage.gallery import Files
 from storage.refusal import Refusal
 
@@ -92,6 +92,7 @@ async def live(
         stack.enter_context(home.lock())
         database = await Database.open(home.database, runner)
         stack.push_async_callback(_within, CLOSING, database.close())
+        texts.at_hand()
         app = _app(config, home, database, engines(config, home), clock)
         life = Life(app, home, tuple(adapters(app, home)))
         asked = {each.name: getattr(each, "moderates", None) for each in life.adapters}
@@ -169,7 +170,9 @@ async def _keep(name: str, part: _Part) -> None:
         bug = None if task.cancelled() else task.exception()
         if bug is None:
             return
-        if isinstance(bug, Refusal):  # the disk
+        if isinstance(bug, OSError):
+            bug = refusal_of(bug)
+        if isinstance(bug, Refusal):  # the disk, or no file that could be opened
             log.warning("part refused", extra={"action": "refused", "part": name, "code": bug.code})
         else:
             log.error("part broke", exc_info=bug, extra={"action": "broke", "part": name})

@@ -212,7 +212,13 @@ class Outbox:
             elif adapter is None:
                 await self._put_off(delivery, ABSENT)
             else:
-                reply = replace(await self._finished(job), redraws=delivery.redraw)
+                try:
+                    finished = await self._finished(job)
+                except Refusal as refusal:  # its pictures cannot be read now: the others are not to wait
+                    log.warning("delivery waits", extra={"action": "disk", "code": refusal.code})
+                    await self._retry(delivery, "broken", alone=True)
+                    return
+                reply = replace(finished, redraws=delivery.redraw)
                 await self._present(adapter, delivery, job, reply, seen)
 
     async def _present(

@@ -92,6 +92,15 @@ def table(language: str) -> dict[str, Sentence]:
     return found
 
 
+def at_hand() -> None:
+    """Read now what sentences need: later there may be no file left to open."""
+    for language in LANGUAGES:
+        table(language)
+        _form(language, {"other": ""}, 2)
+        number(language, 1_000)
+        moment(language, 0.0)
+
+
 def _flat(tables: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Sentence]]:
     for key, value in tables.items():
         if isinstance(value, dict) and not ("other" in value and FORMS.issuperset(value)):

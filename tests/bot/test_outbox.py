@@ -21,6 +21,7 @@ from bot.texts import say
 from inference.request import Request
 from storage import accounts, gallery, jobs, outbox
 from storage.database import Database
+from storage.gallery import Files
 from storage.jobs import Job, NewJob
 from storage.refusal import Refusal
 from tests.fakes.adapter import FakeAdapter
@@ -287,6 +288,34 @@ async def test_a_picture_whose_file_is_gone_is_a_sentence(tmp_path: Path) -> Non
         reply = await build(job, here.app)
         assert (reply.job, reply.images, reply.tone) == (job.id, (), Tone.BROKEN)
         assert say("en", "refusal.picture_gone") in reply.text
+
+
+async def test_a_picture_that_cannot_be_read_for_a_moment_is_shown_later(
+    tmp_path: Path, post: Post, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A sentence in its place would stay there."""
+
+    async def fails(self: Files, digest: str) -> bytes:
+        raise Refusal("disk_error", detail="EMFILE")
+
+    async with room(tmp_path) as here:
+        job, _ = await here.draw("a fox --n 1")
+        with monkeypatch.context() as patched:
+            patched.setattr(Files, "load", fails)
+            with pytest.raises(Refusal, match="disk_error"):
+                await build(job, here.app)
+        assert (await build(job, here.app)).images
+    tries = iter([True])
+
+    async def at_first_not(job: Job) -> Reply:
+        if next(tries, False):
+            raise Refusal("disk_error", detail="EMFILE")
+        return await finished(job)
+
+    owed = await post.owe()
+    async with post.running(finish=at_first_not):
+        await post.settled()
+    assert [each.reply.job for each in post.adapter.shown] == [owed]
 
 
 async def test_a_chat_that_is_not_running_keeps_its_pictures(post: Post) -> None:
