@@ -15,7 +15,7 @@ from bot.home import Home
 from bot.talk import Gone, Later, Reply, Tone, Unsure
 from bot.texts import say
 from inference.request import UNITS
-from storage import gallery, inbox, ledger, matters, policy
+from storage import accounts, gallery, inbox, ledger, matters, policy
 from storage.database import refusal_of
 from storage.gallery import Old
 from storage.matters import Matter
@@ -158,6 +158,7 @@ async def backup(app: App) -> None:
     """A proved copy of the database a day, beside it; none that knows whoever was forgotten since."""
     if await backups.outdated(app):
         await backups.renew(app)
+    await app.database.write(accounts.expire_marks, app.clock())  # no backup knows them any more
     newest = backups.all_in(Home(app.config.data_dir).backups)[-1:]
     if not newest or newest[0].name < backups.name_at(app.clock() - DAY + 3_600.0):
         await backups.make(app)

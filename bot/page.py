@@ -82,7 +82,7 @@ class Page:
 
     async def leave(self, who: Who) -> None:
         """The session belongs to nobody any more, unless nobody else would be left in the account."""
-        await self.app.database.write(accounts.unlink, who, durable=True)
+        await self.app.database.write(accounts.unlink, who, self.app.clock(), durable=True)
 
     async def language(self, who: Who) -> str:
         """What the bot answers this person in."""

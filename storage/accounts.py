@@ -123,7 +123,13 @@ def mark_forgotten(tx: sqlite3.Connection, who: str, now: float) -> None:
     tx.execute("INSERT INTO forgotten (mark, until) VALUES (?, ?)", (_hidden(tx, who), now + AGAIN))
     known = find(tx, who)
     if known is not None:
-        sanctions.exile(tx, _hidden(tx, who), known)
+        sanctions.exile(tx, _hidden(tx, who), known, now)
+
+
+def expire_marks(tx: sqlite3.Connection, now: float) -> None:
+    """Forget that somebody was forgotten, and what forbade them something, once it is over."""
+    tx.execute("DELETE FROM forgotten WHERE until <= ?", (now,))
+    sanctions.expire(tx, now)
 
 
 def last_forgotten(tx: sqlite3.Connection) -> float | None:
@@ -193,7 +199,7 @@ _MOVES = (
     "UPDATE piece SET account = :to WHERE account = :old",
     *stats.MOVES,
     # what moderators decided about a person stays with the person
-    "UPDATE sanction SET account = :to WHERE account = :old",
+    *sanctions.MOVES,
     "UPDATE decision SET account = :to WHERE account = :old",
     "UPDATE matter SET account = :to WHERE account = :old",
     "UPDATE OR IGNORE membership SET account = :to WHERE account = :old",
@@ -216,7 +222,7 @@ def _join(tx: sqlite3.Connection, who: str, account: Account, now: float) -> Non
     )
     sanctions.come_back(tx, _hidden(tx, who), account.id, now)
     if before is not None and who_of(tx, before):
-        sanctions.follow(tx, before, account.id)
+        sanctions.follow(tx, before, account.id, now)
     elif before is not None:
         for statement in _MOVES:
             tx.execute(statement, {"to": account.id, "old": before})
@@ -245,14 +251,14 @@ def revoke(tx: sqlite3.Connection, account_id: int) -> bool:
     return gone is not None
 
 
-def unlink(tx: sqlite3.Connection, who: str) -> bool:
+def unlink(tx: sqlite3.Connection, who: str, now: float) -> bool:
     """Take ``who`` out of its account; False if it is the only one there, for then all would be lost. What
     forbids them something waits for their return.
     """
     before = find(tx, who)
     if before is None or len(who_of(tx, before)) == 1:
         return False
-    sanctions.exile(tx, _hidden(tx, who), before)
+    sanctions.exile(tx, _hidden(tx, who), before, now)
     tx.execute("DELETE FROM identity WHERE who = ?", (who,))
     return True
 

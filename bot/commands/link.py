@@ -67,5 +67,5 @@ async def _leave(call: Call, app: App) -> None:
     """Raises Refusal link_owner, link_last."""
     if call.who == OWNER:
         raise Refusal("link_owner")
-    if not await app.database.write(accounts.unlink, call.who, durable=True):
+    if not await app.database.write(accounts.unlink, call.who, app.clock(), durable=True):
         raise Refusal("link_last")

@@ -258,8 +258,10 @@ CREATE TABLE sanction (
     at REAL NOT NULL,
     until REAL,
     ended INTEGER NOT NULL DEFAULT 0 CHECK (ended IN (0, 1))
-) STRICT;
+, origin INTEGER) STRICT;
 CREATE INDEX sanction_account ON sanction (account, ended);
+-- One sanction may count against several accounts of a person: `origin` is the id that it had in the first.
+CREATE UNIQUE INDEX sanction_origin ON sanction (origin, account);
 
 -- A community's own rules beside the operator's.
 CREATE TABLE rule (
@@ -358,11 +360,15 @@ CREATE TABLE usage (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX usage_account ON usage (account);
 
--- What forbids something to somebody who left an account or was forgotten, by a salted mark of who it was.
+-- What forbids something to somebody who left an account or was forgotten, by a salted mark of who it was, and
+-- until when that is kept.
 CREATE TABLE exiled (
     mark TEXT NOT NULL,
+    origin INTEGER NOT NULL,
     community TEXT NOT NULL,
     kind TEXT NOT NULL CHECK (kind IN ('freeze', 'block')),
     until REAL,
-    PRIMARY KEY (mark, community, kind)
+    kept REAL NOT NULL,
+    PRIMARY KEY (mark, origin)
 ) STRICT, WITHOUT ROWID;
+CREATE INDEX exiled_origin ON exiled (origin);

@@ -43,7 +43,7 @@ class Gang:
         accounts.redeem(self.tx, code, self.any(), self.now)
 
     def leave(self) -> None:
-        accounts.unlink(self.tx, self.any())
+        accounts.unlink(self.tx, self.any(), self.now)
 
     def vanish(self) -> None:
         account = accounts.find(self.tx, self.any())

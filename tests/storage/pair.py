@@ -187,7 +187,7 @@ class Pair:
 
     def unlink(self, a: int, b: int, c: int) -> None:
         who = WHOS[a % len(WHOS)]
-        self._both("unlink", lambda tx: accounts.unlink(tx, who), lambda: self.twin.unlink(who))
+        self._both("unlink", lambda tx: accounts.unlink(tx, who, self.now), lambda: self.twin.unlink(who))
 
     def deliver(self, a: int, b: int, c: int) -> None:
         due = self._both(

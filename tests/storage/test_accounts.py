@@ -166,9 +166,9 @@ def test_unlinking_leaves_the_last_chat_in_place(tx: Tx) -> None:
     me = meet(tx, "discord:1")
     meet(tx, "web:2")
     accounts.redeem(tx, accounts.link_code(tx, me, NOW), "web:2", NOW)
-    assert accounts.unlink(tx, "web:2")
-    assert not accounts.unlink(tx, "discord:1")
-    assert not accounts.unlink(tx, "nobody:0")
+    assert accounts.unlink(tx, "web:2", NOW)
+    assert not accounts.unlink(tx, "discord:1", NOW)
+    assert not accounts.unlink(tx, "nobody:0", NOW)
     anew = meet(tx, "web:2")
     assert anew != me
     assert ledger.balance(tx, anew) == 0

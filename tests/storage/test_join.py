@@ -76,7 +76,7 @@ class _World:
         accounts.redeem(self.tx, accounts.link_code(self.tx, meet(self.tx, WHOS[a]), NOW), WHOS[b], NOW)
 
     def unlink(self, a: int, b: int) -> None:
-        accounts.unlink(self.tx, WHOS[a])
+        accounts.unlink(self.tx, WHOS[a], NOW)
 
     def do(self, step: Step) -> None:
         try:
