@@ -544,10 +544,11 @@ def waiting(tx: sqlite3.Connection, limit: int, community: str | None = None) ->
 
 def show_as(tx: sqlite3.Connection, job_id: int, shown: str) -> None:
     """How a job's pictures are shown from now on: see ``Job.shown``. Its message is redrawn; what was
-    withheld and may be seen again is delivered to its person once more."""
+    withheld, may be seen again and is still there is delivered to its person once more."""
     row = tx.execute("SELECT shown FROM job WHERE id = ?", (job_id,)).fetchone()
     tx.execute("UPDATE job SET shown = ? WHERE id = ?", (shown, job_id))
-    if row == ("withheld",) and shown != "withheld":
+    there = tx.execute("SELECT 1 FROM piece WHERE job = ? LIMIT 1", (job_id,)).fetchone()
+    if row == ("withheld",) and shown != "withheld" and there:
         outbox.again(tx, job_id, 0.0)
     elif row != (shown,):
         outbox.redraw(tx, job_id)

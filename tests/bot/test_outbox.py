@@ -517,3 +517,16 @@ async def test_what_was_withheld_and_may_be_seen_again_is_news(post: Post) -> No
     assert [(each.reply.text, each.reply.redraws) for each in post.adapter.shown] == [
         ("withheld", False), ("as it is", False),
     ]  # fmt: skip
+
+
+async def test_what_was_withheld_and_deleted_since_is_no_news(post: Post) -> None:
+    """A moderator takes a hold back after its person deleted the pictures: there is nothing to deliver."""
+    job = await drawn(post)
+    async with post.running(finish=looks) as out:
+        await post.settled()
+        await post.database.write(jobs.show_as, job, "withheld")
+        await post.database.write(gallery.delete, job)
+        await post.database.write(jobs.show_as, job, "")
+        out.wake()
+        await post.settled()
+    assert [each.reply.redraws for each in post.adapter.shown] == [False, True]

@@ -59,7 +59,8 @@ def render(
         )
     else:
         markup = keyboard(reply.buttons, pack, reply.prompt if reply.tone is Tone.GOOD else "")
-    _tappable(rich)
+    if reply.tone is not Tone.REFUSED:  # that says somebody's words back
+        _tappable(rich)
     return Shown(*rich.trimmed(), markup, images, more)
 
 

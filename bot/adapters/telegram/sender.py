@@ -82,6 +82,8 @@ class Sender:
                 return await self.edit(at, shown)
             except Lost:
                 self.forget(job)
+            except Pictured:  # its picture is gone since
+                return await self._turn(at, replace(shown, images=(BLANK,)))
         made = await self._send_text(at, shown)
         self._remember(made, job)
         for more in shown.more:

@@ -247,6 +247,16 @@ async def test_without_its_own_pace_the_crowd_would_be_refused(
         await crowd(tmp_path, 0.05, 30)
 
 
+async def test_nobody_makes_the_bot_mention_somebody(here: House) -> None:
+    """What a refusal says back are its reader's own words, whatever they look like."""
+    ana, beto = here.tele.world.person("Ana"), here.tele.world.person("Beto")
+    async with here.bot():
+        ana.say(f"/imagine a cat --size telegram:{beto.id}")
+        refused = await here.tele.until(lambda: ana.private.ours and ana.private.ours[-1])
+        assert f"telegram:{beto.id}" in refused.said
+        assert refused.styled("text_mention") == []
+
+
 async def test_a_topic_is_known_by_its_name_and_a_person_by_none(here: House) -> None:
     """A moderator names the topic, and mentions somebody, whose name is nowhere kept."""
     world = here.tele.world

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import socket
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from bot.config import Telegram as Settings
 from bot.talk import Attachment, Image, Reply
 from bot.texts import say
 from storage import gallery, jobs, outbox
+from storage.database import Connection
 from storage.refusal import Refusal
 from tests.bot.telegram.house import House
 from tests.fakes.engine import png
@@ -212,8 +214,17 @@ def test_without_a_token_there_is_no_telegram(tmp_path: Path) -> None:
         Telegram(Settings(), Rest)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("where", ["private", "group"])
-async def test_what_is_covered_or_deleted_later_changes_in_its_message(here: House, where: str) -> None:
+@pytest.mark.parametrize(
+    ("where", "change"),
+    [
+        ("private", outbox.redraw),
+        ("group", outbox.redraw),
+        ("private", lambda tx, job: outbox.again(tx, job, 0.0)),
+    ],
+)
+async def test_what_is_covered_or_deleted_later_changes_in_its_message(
+    here: House, where: str, change: Callable[[Connection, int], None]
+) -> None:
     """A picture never becomes a text: an empty one stands there, with a sentence."""
     ana = here.tele.world.person("Ana")
     chat = here.tele.world.group("Friends") if where == "group" else ana.private
@@ -233,7 +244,7 @@ async def test_what_is_covered_or_deleted_later_changes_in_its_message(here: Hou
         assert message.file
         assert message.file != file
         await app.database.write(gallery.delete, 1)
-        await app.database.write(outbox.redraw, 1)
+        await app.database.write(change, 1)
         app.outbox.wake()
         await here.until(lambda: say("en", "finished.deleted") in message.said)
         assert len(chat.ours) == count
