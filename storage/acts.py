@@ -126,8 +126,8 @@ def why(tx: sqlite3.Connection, what: str, account: int, job: int) -> str:
 
 
 def undo(tx: sqlite3.Connection, act: Act, now: float) -> None:
-    """Put everything as it was before; ``act`` must not be undone yet."""
-    for number, (kind, *values) in enumerate(act.back):
+    """Put everything as it was before, the last first; ``act`` must not be undone yet."""
+    for number, (kind, *values) in reversed(list(enumerate(act.back))):
         getattr(_Undo(tx, f"undo:{act.id}:{number}", now), kind)(*values)
     tx.execute("UPDATE act SET undone = 1 WHERE id = ?", (act.id,))
 

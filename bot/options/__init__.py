@@ -30,12 +30,12 @@ from bot.options.declare import (
     words_of,
 )
 from bot.options.forms import form, schema, usage
-from bot.options.value import build
+from bot.options.value import amount, build
 from bot.options.words import nearest, plain, shown, without_controls
 
 __all__ = [
-    "CHOICES", "LONGEST_LINE", "LONGEST_PACK", "Field", "Option", "Ratio", "Size", "Spot", "arguments",
-    "build", "fields_of", "flags_of", "form", "line", "nearest", "parse", "plain", "read", "schema", "shown",
-    "spoken", "squeeze", "unknown_command", "unknown_flag", "unsqueeze", "usage", "without_controls",
-    "words_of",
+    "CHOICES", "LONGEST_LINE", "LONGEST_PACK", "Field", "Option", "Ratio", "Size", "Spot", "amount",
+    "arguments", "build", "fields_of", "flags_of", "form", "line", "nearest", "parse", "plain", "read",
+    "schema", "shown", "spoken", "squeeze", "unknown_command", "unknown_flag", "unsqueeze", "usage",
+    "without_controls", "words_of",
 ]  # fmt: skip

@@ -11,17 +11,31 @@ from bot.options.declare import Field, Ratio, Size, Spot, fields_of
 from bot.options.words import plain, shown
 from storage.refusal import Mistakes, Refusal
 
+_THOUSANDS = re.compile(r"[1-9]\d{0,2}(?:(?:,\d{3})+|(?:\.\d{3})+)", re.ASCII)
+
+
+def amount(text: str) -> float:
+    """``2,5`` and ``0.125`` have decimals; ``1,000`` and ``1.000`` are a thousand. Raises ValueError."""
+    if _THOUSANDS.fullmatch(text):
+        return float(re.sub(r"[.,]", "", text))
+    return float(text.replace(",", "."))
+
 
 def _number(field: Field, text: str) -> float:
-    cleaned = text.strip().lstrip("#").replace(",", ".").replace("−", "-").replace("–", "-")
+    cleaned = text.strip().lstrip("#").replace("−", "-").replace("–", "-")
+    large = field.type is float and (field.option.high or 0) >= 1_000
     try:
-        value = float(cleaned) if field.type is float else int(cleaned)
+        value = amount(cleaned) if large else _small(field, cleaned.replace(",", "."))
     except ValueError:
         raise Refusal("not_a_number", flag=field.flag, value=shown(text)) from None
     low, high = field.option.low, field.option.high
     if not math.isfinite(value) or (low is not None and value < low) or (high is not None and value > high):
         raise Refusal("out_of_range", flag=field.flag, value=shown(text), low=low or 0, high=high or 0)
     return value
+
+
+def _small(field: Field, text: str) -> float:
+    return float(text) if field.type is float else int(text)
 
 
 _RATIO = re.compile(r"([0-9]{1,4})\s*[:/x×]\s*([0-9]{1,4})")
@@ -92,7 +106,8 @@ def written(value: object) -> str:
         case bool():
             return "yes" if value else "no"
         case float():
-            return repr(value).removesuffix(".0")
+            text = repr(value).removesuffix(".0")
+            return f"{text}0" if _THOUSANDS.fullmatch(text) else text  # 1.1250 is no thousand
         case _:
             return str(value)
 

@@ -8,15 +8,20 @@ from pathlib import Path
 import pytest
 
 from bot import commands, texts
+from bot.commands.mod.common import change
+from bot.commands.mod.log import Undo
 from bot.commands.mod.parts import in_words
 from inference import wire
-from storage import ledger
-from storage.accounts import OWNER, find
+from storage import acts, allowances, ledger
+from storage.accounts import OWNER, Account, find
+from storage.acts import Change
+from storage.allowances import Allowance
 from storage.calendar import Hours
+from storage.database import Connection
 from storage.policy import Policy, differing
 from storage.refusal import Refusal
 from tests.fakes.engine import FakeEngine
-from tests.fakes.town import ANA, BEN, MODERATOR, NOON, Town, town
+from tests.fakes.town import ANA, BEN, HERE, MODERATOR, NOON, Town, town
 
 DAY = 86_400.0
 
@@ -103,6 +108,72 @@ async def test_a_setup_is_all_or_nothing_said_back_and_undone_as_one(here: Town)
     assert dict(undone.fields)["It said"] == said.text
     assert (await here.mod("setup")).fields == ()
     assert "100 credits a day of the house" in (await here.mod("setup")).text
+
+
+async def test_two_amounts_for_the_same_are_refused(here: Town) -> None:
+    await here.mod("setup members 7 a day")
+    for line in (
+        "everybody 20 a day, everybody 100 a month",
+        "members 20, todos 30",
+        "@role:7 5, supporters 6",
+    ):
+        refusal = await refused(here, MODERATOR, f"/mod setup {line}")
+        assert refusal.code == "said_twice", line
+    assert refusal.values["name"] == "@Supporters"
+    assert dict((await here.mod("quota show")).fields) == {"Everybody": "7 credits a day"}
+
+
+async def test_what_one_act_changed_twice_is_as_it_was_before_when_it_is_undone(here: Town) -> None:
+    """Also of an act that was written down when a setup could say two amounts for the same."""
+    await here.mod("setup members 7 a day")
+
+    def work(tx: Connection, who: Account) -> Change:
+        back = []
+        for units in (20_000, 100_000):
+            back.append(acts.allowance_back(tx, HERE, "everybody", ""))
+            allowances.decide(tx, Allowance(HERE, "everybody", "", "day", units))
+        return Change({"allowances": [], "parts": {}}, back)
+
+    call = here.call(MODERATOR, Undo())
+    await change(call, here.app, "setup", work)
+    await here.mod("undo")
+    assert dict((await here.mod("quota show")).fields) == {"Everybody": "7 credits a day"}
+
+
+async def test_a_role_and_a_channel_of_one_name_are_told_apart(here: Town) -> None:
+    titles = (("role:33", "Art"), ("discord:44", "art"), ("role:55", "supporters"))
+    there = {"community": "discord:1", "channel": "discord:44", "titles": titles}
+    await here.mod("quota set @art 5", **there)
+    await here.mod("quota set #ART 6", **there)
+
+    def decided(tx: Connection) -> list[tuple[str, str, int]]:
+        found = allowances.of_community(tx, "discord:1")
+        return [(each.kind, each.key, each.units) for each in found]
+
+    assert await here.app.database.read(decided) == [
+        ("channel", "discord:44", 6_000), ("role", "role:33", 5_000),
+    ]  # fmt: skip
+    for line in (
+        "setup only #supporters",
+        "community --only supporters",
+        "limits --channel supporters --steps 9",
+    ):
+        refusal = await refused(here, MODERATOR, f"/mod {line}", **there)
+        assert refusal.code == "unknown_subject", line
+
+
+async def test_a_job_s_number_is_no_channel(here: Town) -> None:
+    await here.say(ANA, "a fox")
+    for line in ("setup only #1", "community --only #1", "limits --channel #1 --steps 9"):
+        assert (await refused(here, MODERATOR, f"/mod {line}")).code == "unknown_subject", line
+    await here.say(BEN, "a fox")
+
+
+async def test_a_mentioned_person_s_name_is_no_role(here: Town) -> None:
+    there = {**TELEGRAM, "titles": (("person:test:ana", "Ana"),)}
+    await here.mod("setup ana 5 a day", **there)
+    found = await here.app.database.read(allowances.of_community, "telegram:-5")
+    assert [(each.kind, each.key) for each in found] == [("role", "ana")]
 
 
 async def test_hours_and_shares_are_undone_each_for_itself(here: Town) -> None:

@@ -283,6 +283,41 @@ def test_line_and_parse_are_inverse(ask: Paint) -> None:
     assert options.parse(options.line("imagine", ask), COMMANDS) == ask
 
 
+@dataclass(frozen=True, slots=True)
+class Pay:
+    """An amount that may be large, and one that may not."""
+
+    credits: Annotated[float, Option("credits", word=True, low=0, high=1_000_000)] = 0.0
+    share: Annotated[float, Option("share", low=0, high=30)] = 0.0
+
+
+@pytest.mark.parametrize(
+    ("text", "credits_"),
+    [
+        ("1,000", 1_000),
+        ("1.000", 1_000),
+        ("1.000.000", 1_000_000),
+        ("2,5", 2.5),
+        ("0.125", 0.125),
+        ("10", 10),
+    ],
+)
+def test_a_large_amount_has_thousands(text: str, credits_: float) -> None:
+    assert options.read(text, Pay) == Pay(credits=credits_)
+
+
+def test_what_cannot_be_large_has_decimals() -> None:
+    assert options.read("--share 7.500", Pay) == Pay(share=7.5)
+
+
+@given(st.builds(Pay, st.integers(0, 10**9).map(lambda n: n / 1_000), st.floats(0, 30)))
+@settings(max_examples=300, deadline=None)
+def test_an_amount_is_read_back_as_it_is_written(ask: Pay) -> None:
+    assert options.read(options.line("pay", ask).removeprefix("/pay"), Pay) == ask
+    assert options.unsqueeze(options.squeeze(ask), Pay) == ask
+    assert options.form({"credits": ask.credits, "share": ask.share}, Pay) == ask
+
+
 @given(st.one_of(tricky, st.text(max_size=80)))
 @settings(max_examples=300, deadline=None)
 def test_no_text_raises_anything_but_a_refusal(text: str) -> None:

@@ -123,9 +123,28 @@ def test_what_says_nothing_is_said_back_and_nothing_is_guessed(text: str) -> Non
 
 
 @pytest.mark.parametrize(
-    "piece", ["#a,", "a ", "#a ", "@a,", "1 ", "a b c ", "only #a and ", "from 1 to ", "1 a "]
+    ("text", "credits_"),
+    [
+        ("members 1,000 a day", 1_000.0), ("miembros 1.000 al día", 1_000.0), ("1.500 por mes", 1_500.0),
+        ("members 1,000,000 a day", 1_000_000.0), ("members 0.125 a day", 0.125), ("members 2,5 a day", 2.5),
+    ],
+)  # fmt: skip
+def test_three_digits_after_a_comma_or_a_point_are_thousands(text: str, credits_: float) -> None:
+    assert [each.credits for each in read(text).portions] == [credits_]
+
+
+def test_a_number_that_mixes_comma_and_point_is_said_back() -> None:
+    with pytest.raises(Refusal, match="unclear_wish"):
+        read("members 1.234,567 a day")
+
+
+@pytest.mark.parametrize(
+    "piece",
+    ["#a,", "a ", "#a ", "@a,", "1 ", "a b c ", "only #a and ", "from 1 to ", "1 a ", " ", "1;", "\n", "y "],
 )
-def test_reading_takes_no_time_whatever_is_written(piece: str) -> None:
-    begun = time.process_time()
-    means((piece * 1_000)[:1_000] + "x")
-    assert time.process_time() - begun < 2.0
+def test_reading_takes_no_time_whatever_anybody_writes(piece: str) -> None:
+    """A line is read on the loop that answers everybody, before anybody knows who may."""
+    for text in ((piece * 12_000)[:11_990], (piece * 1_000)[:999]):
+        begun = time.thread_time()
+        assert not means(f"1{text}x")
+        assert time.thread_time() - begun < 0.25

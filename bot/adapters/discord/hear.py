@@ -196,14 +196,18 @@ class Heard:
         return found + self._named()
 
     def _named(self) -> list[tuple[str, str]]:
-        """The roles and channels of the server whose mention, or whose name, stands in what was typed."""
+        """The roles, and the channels with messages, whose mention or name stands in what was typed."""
         guild = self._interaction.guild
         typed = str([each.get("value") for each in self._options() if each.get("type") == STRING])
         if guild is None or self.command.partition(" ")[0] != MODERATES:
             return []
         named = [
             *((f"role:{each.id}", each.name, each.mention) for each in guild.roles if not each.is_default()),
-            *((f"{PLATFORM}:{each.id}", each.name, each.mention) for each in guild.channels),
+            *(
+                (f"{PLATFORM}:{each.id}", each.name, each.mention)
+                for each in guild.channels
+                if _has_words(each)
+            ),
         ]
         words = typed.casefold()
         found = [(key, name) for key, name, sign in named if name.casefold() in words or sign in typed]
@@ -213,6 +217,11 @@ class Heard:
     def name(self) -> str:
         """What the person calls themselves."""
         return self._interaction.user.display_name
+
+
+def _has_words(channel: discord.abc.GuildChannel) -> bool:
+    """Can one write there? Not in a category, nor in a forum itself."""
+    return isinstance(channel, discord.abc.Messageable)
 
 
 def _written(option: Mapping[str, Any]) -> object:

@@ -57,7 +57,13 @@ async def moderator(call: Call, app: App) -> Account:
 
 def is_thing(name: str) -> bool:
     """A role or a channel, whose names are kept; a person's is not."""
-    return not name.startswith("person:")
+    return _kind(name) != "person"
+
+
+def _kind(name: str) -> str:
+    """What a key in ``Call.titles`` names: ``person:…``, ``role:…``, else a channel."""
+    kind = name.partition(":")[0]
+    return kind if kind in ("person", "role") else "channel"
 
 
 # --- whom they mean
@@ -121,20 +127,28 @@ def _person(tx: Connection, who: str, call: Call, app: App, look: bool) -> Meant
 
 def _numbered(tx: Connection, word: str, call: Call) -> Meant:
     name = word[1:]
-    if word.casefold() in _HERE:
-        name = call.channel
-        if not name:
-            raise Refusal("no_topic")
     if name.isdecimal() and len(name) < 16:
         job = jobs.get(tx, int(name))
         if job is None:
             raise Refusal("no_job", job=int(name))
         return Meant("person", str(job.account), job.account)
-    channel = _known(tx, name, call, "channel")
+    return Meant("channel", channel_of(tx, word, call))
+
+
+def channel_of(tx: Connection, name: str, call: Call) -> str:
+    """The channel of this name, where only a channel can be meant. Raises Refusal unknown_subject,
+    unknown_topic, no_topic.
+    """
+    word = f"#{name.lstrip('#')}"
+    if word.casefold() in _HERE:
+        if not call.channel:
+            raise Refusal("no_topic")
+        return call.channel
+    channel = _known(tx, word[1:], call, "channel")
     if not channel:
         code = "unknown_topic" if platform(call.community) in ROLELESS else "unknown_subject"
         raise Refusal(code, name=shown(word))
-    return Meant("channel", channel)
+    return channel
 
 
 def role_of(tx: Connection, name: str, call: Call) -> str:
@@ -168,11 +182,12 @@ def lonely(tx: Connection, role: str, call: Call) -> tuple[tuple[str, str], ...]
 def _known(tx: Connection, name: str, call: Call, kind: Literal["role", "channel"]) -> str:
     """The role or channel of this name or id, of those that this community ever named; else nothing."""
     here = set(call.roles) if kind == "role" else {call.channel}
-    things = here | {thing for thing, _ in call.titles} | allowances.things(tx, call.community, kind)
+    titles = [(thing, title) for thing, title in call.titles if _kind(thing) == kind]
+    things = here | {thing for thing, _ in titles} | allowances.things(tx, call.community, kind)
     if name in things:
         return name
     by_name = {gate.titled(tx, each).casefold(): each for each in things if each}
-    by_name |= {title.casefold(): thing for thing, title in call.titles}
+    by_name |= {title.casefold(): thing for thing, title in titles}
     return by_name.get(name.casefold(), "")
 
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from bot.app import App
 from bot.commands import choose
-from bot.commands.mod.common import change, confirmed, meant, moderator, role_of, units
+from bot.commands.mod.common import change, channel_of, confirmed, moderator, role_of, units
 from bot.commands.mod.limits import Lift, rewrite, shown
 from bot.commands.mod.parts import hours_in_words
 from bot.options import CHOICES, Option, nearest
@@ -61,14 +61,12 @@ async def answer(ask: Community, call: Call, app: App) -> AsyncIterator[Reply]:
     def work(tx: Connection, who: Account) -> Change:
         wanted = dict(said)
         if ask.only is not None:
-            wanted["only"] = tuple(
-                meant(tx, f"#{each}", call, who.id, app).key for each in _names(ask.only, "#")
-            )
+            wanted["only"] = tuple(channel_of(tx, each, call) for each in _names(ask.only, "#"))
         if ask.who is not None:
             wanted["who"] = tuple(role_of(tx, each, call) for each in _names(ask.who, "@"))
         hours = _hours(ask, policy.said(tx, call.community).hours or ())
         wanted |= {"hours": hours} if hours is not None else {}
-        channel = meant(tx, f"#{ask.channel.lstrip('#')}", call, who.id, app).key if ask.channel else ""
+        channel = channel_of(tx, ask.channel, call) if ask.channel else ""
         return rewrite(tx, call.community, channel, wanted, ask, NAMES)
 
     if any((said, ask.only, ask.who, ask.free, ask.half, ask.closed, ask.lift)):

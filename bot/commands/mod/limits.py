@@ -10,7 +10,7 @@ import msgspec
 
 from bot.app import App
 from bot.commands import choose
-from bot.commands.mod.common import change, confirmed, meant, moderator, role_of
+from bot.commands.mod.common import change, channel_of, confirmed, moderator, role_of
 from bot.commands.mod.parts import written
 from bot.options import Option, flags_of
 from bot.talk import Call, Reply
@@ -73,7 +73,7 @@ async def answer(ask: Limits, call: Call, app: App) -> AsyncIterator[Reply]:
     stopped: list[Job] = []
 
     def channel(tx: Connection, account: int) -> str:
-        return meant(tx, _hashed(ask.channel), call, account, app).key if ask.channel else ""
+        return channel_of(tx, ask.channel, call) if ask.channel else ""
 
     def work(tx: Connection, who: Account) -> Change:
         if ask.role is not None and ask.weight is not None:
@@ -103,10 +103,6 @@ async def answer(ask: Limits, call: Call, app: App) -> AsyncIterator[Reply]:
         fields=fields,
         private=True,
     )
-
-
-def _hashed(name: str) -> str:
-    return name if name.startswith("#") else f"#{name}"
 
 
 def _models(text: str | None, app: App) -> tuple[str, ...] | None:

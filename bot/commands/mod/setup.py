@@ -13,7 +13,9 @@ from bot.app import App
 from bot.commands.mod import community, limits, wishes
 from bot.commands.mod.common import (
     MOST,
+    called,
     change,
+    channel_of,
     check_generous,
     confirmed,
     is_person,
@@ -44,7 +46,7 @@ NAMES = ("only", "who", *limits.NAMES, "zone")
 class Setup:
     """What is to be, as one would say it; without words, how it is."""
 
-    words: Annotated[str, Option("what", words=True, longest=1_000)] = ""
+    words: Annotated[str, Option("what", words=True, longest=wishes.LONGEST)] = ""
 
 
 async def answer(ask: Setup, call: Call, app: App) -> AsyncIterator[Reply]:
@@ -63,9 +65,10 @@ async def answer(ask: Setup, call: Call, app: App) -> AsyncIterator[Reply]:
     def work(tx: Connection, who: Account) -> Change:
         wrong = Mistakes()
         portions = [wrong.tried(_allowance, tx, each, call, who, app) for each in wanted.portions]
-        parts = wrong.tried(_parts, tx, wanted, call, who, app)
+        parts = wrong.tried(_parts, tx, wanted, call)
         wrong.say()
         decided = [each for each in portions if each]
+        _check_once(tx, decided, call)
         facts = [[each.kind, each.key, each.units, each.period] for each in decided]
         back = [_decided(tx, each) for each in decided]
         changed = limits.rewritten(tx, call.community, "", said | (parts or {}))
@@ -97,17 +100,25 @@ def _allowance(tx: Connection, portion: wishes.Portion, call: Call, who: Account
     return found
 
 
+def _check_once(tx: Connection, decided: list[Allowance], call: Call) -> None:
+    """Refuse two allowances for the same: ``members`` and ``todos`` are one. Raises Refusal said_twice."""
+    keys = [(each.kind, each.key) for each in decided]
+    for kind, key in keys:
+        if keys.count((kind, key)) > 1:
+            raise Refusal("said_twice", name=called(tx, kind, key, call.language))
+
+
 def _decided(tx: Connection, allowance: Allowance) -> Step:
     back = acts.allowance_back(tx, allowance.community, allowance.kind, allowance.key)
     allowances.decide(tx, allowance)
     return back
 
 
-def _parts(tx: Connection, wanted: wishes.Wishes, call: Call, who: Account, app: App) -> dict[str, Any]:
+def _parts(tx: Connection, wanted: wishes.Wishes, call: Call) -> dict[str, Any]:
     """Channels, roles and hours: those that were said of a tariff stand in place of what it had."""
     parts: dict[str, Any] = {}
     if wanted.only:
-        parts["only"] = tuple(dict.fromkeys(meant(tx, each, call, who.id, app).key for each in wanted.only))
+        parts["only"] = tuple(dict.fromkeys(channel_of(tx, each, call) for each in wanted.only))
     if wanted.roles:
         parts["who"] = tuple(role_of(tx, each, call) for each in wanted.roles)
     if wanted.hours:

@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from bot.options import shown
+from bot.options import amount, plain, shown
 from storage.calendar import Hours, Period, Tariff, read_hours
 from storage.refusal import Mistakes, Refusal
 
@@ -46,7 +46,9 @@ EVERYBODY = frozenset([
     "persona", "gente", "usuarios", "usuario",
 ])  # fmt: skip
 """What everybody is called."""
-_N = r"(?P<n>\d{1,9}(?:[.,]\d{1,3})?)"
+LONGEST = 1_000
+"""Characters of one setup."""
+_N = r"(?P<n>[1-9]\d{0,2}(?:(?:,\d{3})+|(?:\.\d{3})+)|\d{1,9}(?:[.,]\d{1,3})?)"
 _DAY = r"(?P<day>day|daily|d[ií]as?|diari[oa]s?)"
 _WEEK = r"(?P<week>week|weekly|semanas?|semanal(?:es)?)"
 _MONTH = r"(?P<month>month|monthly|mes|mensual(?:es)?)"
@@ -137,9 +139,13 @@ def read(text: str) -> Wishes:
 
 
 def means(text: str) -> bool:
-    """Does ``text`` surely say how a place should be? A name with a number may be meant otherwise."""
+    """Does ``text`` surely say how a place should be? A name with a number may be meant otherwise.
+
+    Anybody may send any line: what is longer than a setup is none, and blanks say nothing.
+    """
+    words = plain(text)
     try:
-        said = read(text)
+        said = read(words) if len(words) <= LONGEST else Wishes()
     except Refusal:
         return False
     named = [each for each in said.portions if each.who.casefold() not in EVERYBODY]
@@ -218,4 +224,4 @@ def _portion(part: str) -> dict[str, Any] | None:
         return None
     period: Period = "week" if match["week"] else "month" if match["month"] else "day"
     who = _LEADING.sub("", match.groupdict().get("who") or "everybody").strip()
-    return {"portions": (Portion(who, float(match["n"].replace(",", ".")), period),)}
+    return {"portions": (Portion(who, amount(match["n"]), period),)}

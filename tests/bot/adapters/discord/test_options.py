@@ -239,5 +239,13 @@ async def test_a_moderator_sets_a_server_up_with_one_line_and_the_names_they_kno
         refused = await house.answer(await house.join("ana").slash(house.channel, "imagine", prompt="a fox"))
         assert "Here I do: #chat" in said(refused)
         await house.answer(await mod.slash(house.channel, "mod setup", what="@everyone 5 a day"))
+        house.guild.create_voice_channel("talk")
+        house.guild.create_category("rooms")
+        for line, said_back in (("only #supporters", "supporters"), ("only #rooms", "rooms")):
+            answer = await house.answer(await mod.slash(house.channel, "mod setup", what=line))
+            assert f"#{said_back}" in said(answer)
+            assert "Only in" not in said(answer)
+        talk = await house.answer(await mod.slash(house.channel, "mod setup", what="only #talk"))
+        assert "Only in: #talk" in said(talk)
         undone = await house.answer(await mod.slash(house.channel, "mod undo", number=1))
         assert "Change 1 is undone" in said(undone)
