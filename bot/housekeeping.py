@@ -6,7 +6,11 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from functools import partial
+from typing import TYPE_CHECKING
+
+from apscheduler.triggers.base import BaseTrigger
 
 from bot import backups
 from bot.app import App
@@ -22,6 +26,9 @@ from storage.matters import Matter
 from storage.policy import Policy
 from storage.refusal import Refusal
 
+if TYPE_CHECKING:
+    from apscheduler.schedulers.asyncio import AsyncIOScheduler
+
 log = logging.getLogger(__name__)
 
 DAY = 86_400.0
@@ -35,6 +42,8 @@ LEFTOVER = 3_600.0
 """Seconds after which a file without a row is nobody's."""
 CRASH = 2.0
 """The same at the start of a bot: what is older was left by the one before."""
+LOOK = 60.0
+"""Seconds between two looks at whether the clock was set back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,6 +186,18 @@ CHORES: tuple[Chore, ...] = (
 )
 
 
+class Every(BaseTrigger):  # type: ignore[misc]  # the library has no types
+    """Again, so many seconds after it was due. The library's own trigger counts every time that a clock which
+    jumps ahead has passed by: after a month, half a million for the shortest interval."""
+
+    def __init__(self, seconds: float) -> None:
+        self._between = timedelta(seconds=seconds)
+
+    def get_next_fire_time(self, previous: datetime | None, now: datetime) -> datetime:
+        """Never further away than the interval."""
+        return now + self._between
+
+
 class Housekeeping:
     """Runs the chores: all once at the start, then each at its interval."""
 
@@ -186,17 +207,31 @@ class Housekeeping:
 
     async def run(self) -> None:
         """Until cancelled."""
+        from apscheduler.schedulers.asyncio import AsyncIOScheduler
+
         for chore in (Chore("crash", partial(sweep, age=CRASH), 0.0), *self._chores):
             await self.do(chore)
-        async with asyncio.TaskGroup() as group:
-            for chore in self._chores:
-                group.create_task(self._again_and_again(chore))
+        scheduler = AsyncIOScheduler(timezone="UTC")
+        for chore in self._chores:
+            scheduler.add_job(
+                self.do, Every(chore.seconds), [chore], id=chore.name,
+                coalesce=True, max_instances=1, misfire_grace_time=None,
+            )  # fmt: skip
+        scheduler.start()
+        try:
+            await self._keep_near(scheduler)
+        finally:
+            scheduler.shutdown(wait=False)
 
-    async def _again_and_again(self, chore: Chore) -> None:
-        """By the loop's own clock: one that is set back by a day would stop every chore for a day."""
+    async def _keep_near(self, scheduler: AsyncIOScheduler) -> None:
+        """The scheduler goes by the wall clock: one that is set back by a day would stop every chore for a
+        day."""
         while True:
-            await asyncio.sleep(chore.seconds)
-            await self.do(chore)
+            await asyncio.sleep(LOOK)
+            now = datetime.fromtimestamp(self._app.clock(), UTC)
+            for job in scheduler.get_jobs():
+                if job.next_run_time > (soon := job.trigger.get_next_fire_time(None, now)):
+                    job.modify(next_run_time=soon)
 
     async def do(self, chore: Chore) -> None:
         """One chore; a disk that refuses is for the next time, and so is a bug: the others go on."""

@@ -6,10 +6,14 @@ import asyncio
 import os
 import time
 from collections.abc import AsyncIterator
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, replace
+from datetime import datetime, tzinfo
 from pathlib import Path
+from typing import Self
 
 import pytest
+from apscheduler.schedulers import base as scheduling
 
 from bot import housekeeping
 from bot.app import App
@@ -160,3 +164,37 @@ async def test_every_chore_runs_on_a_fresh_house(kept: Kept) -> None:
     for chore in housekeeping.CHORES:
         await chore.work(kept.app)
     assert await kept.app.database.read(ledger.audit) == ()
+
+
+@pytest.mark.parametrize(("days", "look"), [(-1.0, 0.02), (30.0, 0.02), (-1.0, 3_600.0)])
+async def test_a_clock_that_jumps_stops_no_chore(
+    kept: Kept, monkeypatch: pytest.MonkeyPatch, days: float, look: float
+) -> None:
+    """Back or far ahead. The control: who does not look stands still for as long as it was set back."""
+    shift, done = [0.0], []
+
+    class Dated(datetime):
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> Self:
+            return cls.fromtimestamp(time.time() + shift[0], tz)
+
+    async def work(app: App) -> None:
+        done.append(time.monotonic())
+
+    monkeypatch.setattr(scheduling, "datetime", Dated)
+    monkeypatch.setattr(housekeeping, "LOOK", look)
+    app = replace(kept.app, clock=lambda: time.time() + shift[0])
+    task = asyncio.create_task(Housekeeping(app, (Chore("work", work, 0.05),)).run())
+    async with asyncio.timeout(60):
+        while len(done) < 3:
+            await asyncio.sleep(0.01)
+    shift[0] = days * DAY
+    await asyncio.sleep(0.2)  # what was due before the jump is done
+    before = len(done)
+    with pytest.raises(TimeoutError) if look > 1 else nullcontext():
+        async with asyncio.timeout(0.5 if look > 1 else 60):
+            while len(done) < before + 3:
+                await asyncio.sleep(0.01)
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task

@@ -12,10 +12,13 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
+from datetime import datetime, tzinfo
 from functools import partial
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Self
 from unittest import mock
+
+from apscheduler.schedulers import base as scheduling
 
 from bot.app import App
 from bot.config import Config
@@ -421,6 +424,17 @@ def _made(world: World, folder: Path, size: Size) -> Day:
     return day
 
 
+def _dated(world: World) -> type[datetime]:
+    """What the scheduler of the chores takes the time from."""
+
+    class Dated(datetime):
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> Self:
+            return cls.fromtimestamp(world.clock(), tz)
+
+    return Dated
+
+
 def play(
     seed: int, size: Size = FULL, setup: Callable[[Day], None] | None = None, *, impatient: bool = False
 ) -> Outcome:
@@ -436,6 +450,7 @@ def play(
         stack.enter_context(day.disk.pictures())
         claim, claim_guest = ordered(jobs.claim, world, anybody), ordered(jobs.claim_guest, world, guest)
         stack.enter_context(mock.patch.object(jobs, "claim", claim))
+        stack.enter_context(mock.patch.object(scheduling, "datetime", _dated(day.world)))
         stack.enter_context(mock.patch.object(jobs, "claim_guest", claim_guest))
         stack.enter_context(mock.patch.object(jobs, "submit", counted(jobs.submit, day.judge)))
         stack.enter_context(mock.patch.object(jobs, "cancel", stopped(jobs.cancel, day.judge)))
