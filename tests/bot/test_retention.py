@@ -119,7 +119,7 @@ async def test_moderators_are_told_what_it_does(here: Town) -> None:
     async def told() -> str:
         return dict((await here.mod("community")).fields)["How long pictures stay"]
 
-    assert (await told()).startswith("Pictures stay until whoever asked for them deletes them.")
+    assert (await told()).startswith("Pictures stay until the person who asked deletes them.")
     here.app = replace(here.app, config=replace(here.app.config, retention_days=7))
     assert "7 days after" in await told()
     said = (await here.mod("community --retention 1")).text
