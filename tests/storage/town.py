@@ -312,9 +312,10 @@ class Town:
                 self.model.end(number, "cancelled")
         for job in self.model.jobs.values():
             job.status = "gone" if job.account == account else job.status
-        self.model.frozen.discard(account)
         self.model.units.pop(("person", str(account)), None)
         self._meet(who, 0)
+        if account in self.model.frozen:  # they come back, and so does what forbids them something
+            self.model.frozen ^= {account, self.who[who]}
 
     def restart(self, a: int, b: int, c: int) -> None:
         self.tx.close()
