@@ -107,6 +107,10 @@ class Wire:
     violations: list[str] = field(default_factory=list)
     sessions: list[str] = field(default_factory=list)
     """How each connection began: identify or resume."""
+    refused: list[int] = field(default_factory=list)
+    """Codes with which the next connections are closed that begin."""
+    mute: bool = False
+    """The gateway says nothing to who connects."""
     presence: list[str] = field(default_factory=list)
     good_token: str = TOKEN
     front: str = ""
@@ -175,6 +179,10 @@ class Wire:
     async def _gateway(self, request: web.Request) -> web.WebSocketResponse:
         socket = web.WebSocketResponse()
         await socket.prepare(request)
+        if self.mute:
+            self.sessions.append("mute")
+        while self.mute:
+            await asyncio.sleep(0.01)
         await socket.send_json({"op": 10, "d": {"heartbeat_interval": round(1_000 * self.heartbeat)}})
         async for message in socket:
             if message.type is not WSMsgType.TEXT:
@@ -186,6 +194,9 @@ class Wire:
         match said["op"]:
             case 1:
                 await socket.send_json({"op": 11})
+            case 2 | 6 if self.refused:
+                self.sessions.append(f"refused {said['op']}")
+                await socket.close(code=self.refused.pop(0))
             case 2 if said["d"]["token"] != self.good_token:
                 await socket.close(code=4_004)
             case 2:
@@ -205,6 +216,11 @@ class Wire:
                 }))  # fmt: skip
                 await self._send(socket, len(self._events))
                 self._sockets = [socket]  # a session has one connection: the newest
+            case 6 if said["d"]["session_id"] is None or said["d"]["seq"] is None:
+                self.violations.append("a resume of no session")
+                await socket.close(code=4_002)
+            case 6 if said["d"]["seq"] > len(self._events):
+                await socket.close(code=4_007)
             case 6:
                 self.sessions.append("resume")
                 for number in range(said["d"]["seq"] + 1, len(self._events) + 1):

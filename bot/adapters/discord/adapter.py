@@ -37,6 +37,8 @@ ANSWERS = 3.0
 """Seconds that Discord has to say who may manage a server."""
 CLOSING = 3.0
 """Seconds for a good-bye."""
+PARTING = 0.3
+"""Seconds of them until the connection is closed under what has not ended by itself."""
 STALE = 2.5
 """Seconds on its way after which Discord is asked first whether it still waits for an answer."""
 PRESENCE = 20.0
@@ -138,8 +140,11 @@ class Discord:
         with suppress(TimeoutError):
             async with asyncio.timeout(CLOSING):
                 waiting = [each.wait(0) for each in self._asked.values() if each.state is State.OPEN]
-                await asyncio.gather(*waiting, *self._parts, return_exceptions=True)
+                await asyncio.gather(*waiting, return_exceptions=True)
+                if self._parts:  # the library ends only with its connection while it makes a new one
+                    await asyncio.wait(self._parts, timeout=PARTING)
                 await self.client.leave()
+                await asyncio.gather(*self._parts, return_exceptions=True)
         for task in self._tasks:
             task.cancel()
 

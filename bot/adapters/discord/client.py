@@ -7,7 +7,7 @@ import logging
 import zlib
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from itertools import chain, repeat
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
@@ -17,6 +17,7 @@ import yarl
 from discord.backoff import ExponentialBackoff
 from discord.gateway import DiscordWebSocket, ReconnectWebSocket, WebSocketClosure
 from discord.http import Route
+from discord.shard import EventItem, EventType, Shard
 
 from bot.adapters.discord.declare import fingerprint
 from bot.adapters.discord.rest import NoAccess, Rest
@@ -26,8 +27,8 @@ from bot.talk import Later, Unsure
 log = logging.getLogger(__name__)
 
 OFFICIAL = "https://discord.com/api/v10"
-AGAIN = (2.0, 5.0, 15.0, 60.0)
-"""Seconds until another try to sign in."""
+AGAIN = (2.0, 5.0, 15.0, 30.0)
+"""Seconds until another try to sign in, the longer the more of them in a row reached nothing."""
 LONGEST = 30.0
 """Seconds at most until a broken connection to the gateway is made again: the library's pauses grow to 17
 minutes, and a line that healed would be left deaf for them."""
@@ -46,6 +47,8 @@ AWAY = (
 )  # fmt: skip
 NONSENSE = (ValueError, TypeError, KeyError, zlib.error)
 """What the library raises when somebody else answers in Discord's place: the page of a wireless network."""
+OVER = frozenset({4003, 4007, 4009})
+"""The gateway's words for a session that cannot be resumed: a new one is begun."""
 NOT_YOU = 4004
 """The gateway's word for a token that is no longer good."""
 
@@ -88,6 +91,10 @@ class Client(discord.AutoShardedClient):
         """Signed in: requests can be made."""
         self._launched: set[int] = set()
         """Shards of this life whose first connection was tried."""
+        self.reached = False
+        """A gateway took us in this life."""
+        self._trying: set[int] = set()
+        """Shards that were connected to anew, and were not taken yet."""
         self._commands = commands
         self._memo = memo
         self._rest = Rest(self)
@@ -115,7 +122,30 @@ class Client(discord.AutoShardedClient):
             raise discord.GatewayNotFound
         self._launched.add(shard_id)
         await super().launch_shard(gateway, shard_id, initial=initial)
-        self.shards[shard_id]._parent._backoff = Pauses()
+        shard = self.shards[shard_id]._parent
+        shard._backoff = Pauses()
+        shard._queue_put = partial(self._next, shard, Pauses(), shard._queue_put)
+
+    def _next(self, shard: Shard, pauses: Pauses, put: Callable[[EventItem], None], item: EventItem) -> None:
+        """What is done about a connection that broke. The library would resume a session that it never had,
+        without end, and try again at once, however often a gateway hangs up on it.
+        """
+        if item.type == EventType.resume and not _resumable(shard):
+            item = EventItem(EventType.identify, shard, ReconnectWebSocket(shard.id, resume=False))
+        if shard.id in self._trying and item.type in {EventType.resume, EventType.identify}:
+            self.loop.call_later(pauses.delay(), put, item)
+            return
+        self._trying.add(shard.id)
+        put(item)
+
+    async def on_shard_connect(self, shard_id: int) -> None:
+        """A gateway took it."""
+        self.reached = True
+        self._trying.discard(shard_id)
+
+    async def on_shard_resumed(self, shard_id: int) -> None:
+        """A gateway took it back."""
+        self._trying.discard(shard_id)
 
     async def declare(self) -> None:
         """Declare the commands if they are not as they were declared last."""
@@ -146,6 +176,8 @@ class Client(discord.AutoShardedClient):
         # life too: it would look well until the gateway's first pause, after which nobody resumes.
         await self._async_setup_hook()
         self._launched.clear()
+        self._trying.clear()
+        self.reached = False
         self.entered.clear()
         self.shard_count = self._shards  # type: ignore[assignment]  # None: Discord says how many
         # Closed with its session; the library would go on with it.
@@ -157,6 +189,11 @@ class Client(discord.AutoShardedClient):
             self.clear()
         with suppress(AttributeError):  # never signed in: the library has no queue of its shards yet
             await self.close()
+
+
+def _resumable(shard: Shard) -> bool:
+    """Whether there is a session to resume."""
+    return shard.ws.session_id is not None and shard.ws.socket.close_code not in OVER
 
 
 async def _nobody(interaction: discord.Interaction[Any]) -> None:
@@ -180,7 +217,9 @@ def point_at(api_root: str) -> bool:
 
 async def connect(client: Client, say: Callable[[str], None]) -> None:
     """Stay connected. A token that is not good ends it with one line; a lost network is tried again."""
-    for pause in chain(AGAIN, repeat(AGAIN[-1])):
+    tries = 0
+    """In a row that reached nothing."""
+    while True:
         if client.user is not None:  # started before
             await _afresh(client)
         try:
@@ -197,7 +236,7 @@ async def connect(client: Client, say: Callable[[str], None]) -> None:
                 say("discord.token")
                 return
             log.warning("away", extra={"action": "away", "error": type(away).__name__})
-            if pause == AGAIN[0]:
+            if not tries and not client.reached:
                 say("discord.away")
         except NONSENSE as error:
             log.warning("nonsense", exc_info=error, extra={"action": "away", "error": type(error).__name__})
@@ -205,8 +244,9 @@ async def connect(client: Client, say: Callable[[str], None]) -> None:
             if client.is_closed():
                 return
             log.warning("ended by itself", extra={"action": "away"})
+        tries = 0 if client.reached else tries + 1
         await _afresh(client)
-        await asyncio.sleep(pause)
+        await asyncio.sleep(AGAIN[max(0, min(tries, len(AGAIN)) - 1)])
 
 
 async def _afresh(client: Client) -> None:

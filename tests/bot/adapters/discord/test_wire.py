@@ -10,6 +10,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -129,6 +130,20 @@ async def test_it_leaves_within_its_bound_and_says_nothing(tmp_path: Path) -> No
         assert len(server.messages) == before
 
 
+async def test_it_leaves_while_it_is_connecting_anew(tmp_path: Path) -> None:
+    """The library takes no cancellation then: its connection is closed under it."""
+    async with wire() as server, bot(server, tmp_path, []) as (_, adapter):
+        await until(adapter.client.is_ready)
+        server.mute = True
+        await server.hang_up()
+        await until(lambda: server.sessions == ["identify", "mute"])
+        session = getattr(adapter.client.http, "_HTTPClient__session")  # noqa: B009 - a private name
+        await adapter.close()
+        assert session.closed
+        assert all(part.done() for part in adapter._parts)
+        server.mute = False
+
+
 async def test_a_discord_that_cannot_be_reached_is_one_line_and_is_tried_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -202,6 +217,106 @@ async def test_a_sign_in_that_hangs_is_given_up_and_begun_anew(
         await until(lambda: line.fired)
         line.heal()
         await until(adapter.client.is_ready)
+
+
+async def _at_once(self: client.Client, shard_id: int | None, *, initial: bool = False) -> None:
+    """Without the library's five seconds before a second sign-in."""
+
+
+def _next_as_the_library(self: client.Client, shard: Any, pauses: Any, put: Any, item: Any) -> None:
+    """Known to be bad."""
+    put(item)
+
+
+@pytest.mark.parametrize("control", [False, True], ids=["ours", "control"])
+async def test_a_session_that_never_began_is_not_resumed(
+    control: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The line breaks between the sign-in and its answer. Control: the library resumes nothing for ever."""
+    monkeypatch.setattr(client.Pauses, "delay", lambda self: 0.05)
+    monkeypatch.setattr(client.Client, "before_identify_hook", _at_once)
+    if control:
+        monkeypatch.setattr(client.Client, "_next", _next_as_the_library)
+    async with wire(refused=[1_011]) as server, bot(server, tmp_path, []) as (_, adapter):
+        if control:
+            await until(lambda: len(server.violations) > 20)
+            assert not adapter.client.is_ready()
+            return
+        await until(adapter.client.is_ready)
+        assert server.sessions == ["refused 2", "identify"]
+        assert server.violations == []
+        asked = await server.slash("quota")
+        await until(lambda: asked.message)
+
+
+@pytest.mark.parametrize("code", [4_003, 4_007, 4_009])
+async def test_a_session_that_is_over_is_begun_anew(
+    code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client.Client, "before_identify_hook", _at_once)
+    async with wire() as server, bot(server, tmp_path, []) as (_, adapter):
+        await until(adapter.client.is_ready)
+        await server.hang_up(code)
+        await until(lambda: server.sessions == ["identify", "identify"])
+        asked = await server.slash("quota")
+        await until(lambda: asked.message)
+
+
+@pytest.mark.parametrize("control", [False, True], ids=["paced", "control"])
+async def test_a_gateway_that_hangs_up_again_and_again_is_not_stormed(
+    control: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A resume that fails is tried again after a pause. Control: the library tries at once, without end."""
+    paused: list[float] = []
+
+    def delay(self: client.Pauses) -> float:
+        paused.append(0.02)
+        return 0.02
+
+    monkeypatch.setattr(client.Pauses, "delay", delay)
+    if control:
+        monkeypatch.setattr(client.Client, "_next", _next_as_the_library)
+    async with wire() as server, bot(server, tmp_path, []) as (_, adapter):
+        await until(adapter.client.is_ready)
+        server.refused = [4_000] * 5
+        await server.hang_up()
+        await until(lambda: server.sessions == ["identify", *["refused 6"] * 5, "resume"])
+        assert len(paused) == (0 if control else 5)
+        await server.hang_up()
+        await until(lambda: server.sessions[-2:] == ["resume", "resume"])
+        assert len(paused) == (0 if control else 5), "who was taken back is tried at once again"
+
+
+async def test_who_was_connected_does_not_wait_long_for_the_next_try(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However often it broke in its life: only tries that reach nothing make the pauses longer."""
+    pauses: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        pauses.append(seconds)
+
+    monkeypatch.setattr(client, "asyncio", SimpleNamespace(**{**vars(asyncio), "sleep": sleep}))
+    ends = ["broken", "broken", "reached", "reached", "reached", "broken", "broken", "closed"]
+
+    async def connected(self: client.Client) -> None:
+        if (end := ends.pop(0)) == "closed":
+            await self.close()
+            return
+        if end == "reached":
+            await self.on_shard_connect(0)
+        raise OSError
+
+    async def signed_in(self: Any, token: str) -> None:
+        await self._async_setup_hook()
+
+    monkeypatch.setattr(client.Client, "login", signed_in)
+    monkeypatch.setattr(client.Client, "connect", connected)
+    said: list[str] = []
+    await client.connect(client.Client(Secret(TOKEN), [], tmp_path / "memo"), said.append)
+    first, second = client.AGAIN[:2]
+    assert pauses == [first, second, first, first, first, first, second]
+    assert said == ["discord.away", "discord.away"], "once an outage"
 
 
 async def test_a_gateway_that_comes_back_is_not_left_alone_for_long(tmp_path: Path) -> None:
