@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -56,7 +56,7 @@ def _ring(table: Table, cursor: int) -> int:
 _RINGS = _rings()
 _PLACES = np.arange(MAX_ROWS)
 _COLUMNS_OF = [
-    [column for column in range(_WIDTH) if bits >> column & 1 and column != _NEWEST]
+    np.array([column for column in range(_WIDTH) if bits >> column & 1 and column != _NEWEST], dtype=np.int64)
     for bits in range(1 << _WIDTH)
 ]
 """Bits of ``Table.uses`` → columns that are read from cells."""
@@ -82,9 +82,8 @@ class _Company:
     """(rows, tokens, dim)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Numbers:
-    """What a step multiplies and where it lies."""
+class Numbers(NamedTuple):
+    """What a step multiplies and where it lies. Made anew for every step, which a tuple is quicker at."""
 
     factors: torch.Tensor
     """(3, runs, 1) float32: input scale, model time, guidance."""
@@ -111,6 +110,7 @@ class Arena:
         self.shape = shape
         self.size = int(np.prod(shape))
         self.device = device
+        self._here = device.type == "cpu"
         self.cells = torch.zeros(SHARED, self.size, device=device)
         self._free: dict[int, list[int]] = {}
         """Cells a slot has → first cells of free ones."""
@@ -181,19 +181,22 @@ class Arena:
 
     def numbers(self, runs: Sequence[Run]) -> Numbers:
         """The numbers of the next step of ``runs``, from their tables."""
-        count = len(runs)
-        factors, places, bits, keep = np.empty((count, _WIDTH + 3), dtype=np.float32), [], 1, False
-        for place, run in enumerate(runs):
+        count, bits, keep = len(runs), 1, 0
+        lines, rings, slots, guidance = [], [], [], []
+        for run in runs:
             table, cursor = run.table, run.cursor
-            factors[place, :-1] = table.packed[cursor]
-            factors[place, -1] = run.guidance
-            places.append((_ring(table, cursor), run.slot))
+            lines.append(table.lines[cursor])
+            rings.append(_ring(table, cursor))
+            slots.append(run.slot)
+            guidance.append(run.guidance)
             bits |= table.uses[cursor]
-            keep = keep or table.outputs > 0
-        ring, first = np.array(places).T
-        cells = _RINGS[:, ring] + first
+            keep |= table.outputs
+        factors = np.empty((_WIDTH + 3, count, 1), dtype=np.float32)
+        factors[:-1, :, 0] = np.frombuffer(b"".join(lines), dtype=np.float32).reshape(count, -1).T
+        factors[-1, :, 0] = guidance
+        cells = _RINGS.take(rings, axis=1)
+        cells += np.array(slots)
         cells[NOISE] = _PLACES[:count]
-        factors = np.ascontiguousarray(factors.T)[..., None]
         used = _COLUMNS_OF[bits]
         now, after, kept = self._there(cells[-3:]).unbind()
         return Numbers(
@@ -201,15 +204,15 @@ class Arena:
             now=now,
             next=after,
             kept=kept if keep else None,
-            terms=self._there(cells[used].ravel()),
-            weights=self._there(factors[used]),
+            terms=self._there(cells.take(used, axis=0).ravel()),
+            weights=self._there(factors.take(used, axis=0)),
             newest=self._there(factors[_NEWEST]) if bits >> _NEWEST & 1 else None,
             early=_EARLY_OF[bits],
         )
 
     def _there(self, array: np.ndarray[Any, Any]) -> torch.Tensor:
         tensor = torch.from_numpy(array)
-        return tensor if self.device.type == "cpu" else tensor.to(self.device, non_blocking=True)
+        return tensor if self._here else tensor.to(self.device, non_blocking=True)
 
     def update(self, runs: Sequence[Run], numbers: Numbers, output: torch.Tensor) -> None:
         """x' = Σ coefficient · column over the used columns in their order, for every run; their cursors move
@@ -253,7 +256,7 @@ class Arena:
     def _draw(self, place: int, generator: torch.Generator) -> None:
         """The next noise of the run at ``place`` in this step."""
         cell = self.cells[place]
-        if self.device.type == "cpu":
+        if self._here:
             cell.view(1, *self.shape).normal_(generator=generator)  # what randn does, in place
         else:
             cell.copy_(self._noise(generator))
