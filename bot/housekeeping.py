@@ -113,10 +113,13 @@ async def forget(app: App) -> None:
 
 
 async def audit(app: App) -> None:
-    """Is the file whole, and does every balance equal the sum of its entries?"""
+    """Is the file whole, and does every balance equal the sum of its entries? Raises Refusal if nobody could
+    look."""
     try:
         await app.database.examine()
     except Refusal as refusal:
+        if refusal.code != "database_corrupt":
+            raise
         log.error("unsound", extra={"action": "unsound", "code": refusal.code, "what": str(refusal.values)})
 
 

@@ -37,6 +37,8 @@ SET_BACK = 1.0
 """Seconds that a clock must go back by to count as set back."""
 DISK = 5.0
 """Seconds until another look when the disk refused."""
+UNREADABLE = 60.0
+"""Most seconds until another look for a picture that could not be read: for ever, its disk may be away."""
 TRIES = 12
 """Broken or unsure tries of one delivery before it is given up (``Later`` does not count)."""
 REMEMBERED = 4_096
@@ -82,6 +84,8 @@ class _Message:
     """Its last word was shown, or given up."""
     place: Place = ""
     """Where the job's row says that it is."""
+    unread: int = 0
+    """Times in a row that its pictures could not be read."""
 
     @property
     def busy(self) -> bool:
@@ -214,10 +218,10 @@ class Outbox:
             else:
                 try:
                     finished = await self._finished(job)
-                except Refusal as refusal:  # its pictures cannot be read now: the others are not to wait
-                    log.warning("delivery waits", extra={"action": "disk", "code": refusal.code})
-                    await self._retry(delivery, "broken", alone=True)
+                except Refusal as refusal:
+                    await self._unreadable(delivery, refusal)
                     return
+                self._message(job.id).unread = 0
                 reply = replace(finished, redraws=delivery.redraw)
                 await self._present(adapter, delivery, job, reply, seen)
 
@@ -249,6 +253,13 @@ class Outbox:
         if not alone:
             self._close(self._chat(lane(delivery.place)), pause)
         await self._later(delivery, pause, failed=True)
+
+    async def _unreadable(self, delivery: Delivery, refusal: Refusal) -> None:
+        """Its pictures are there and cannot be read now: the others do not wait for it, and it is no try."""
+        log.warning("delivery waits", extra={"action": "disk", "code": refusal.code, "job": delivery.job})
+        message = self._message(delivery.job)
+        message.unread += 1
+        await self._later(delivery, min(UNREADABLE, backoff(message.unread)), failed=False)
 
     async def _put_off(self, delivery: Delivery, seconds: float) -> None:
         """Its chat takes nothing now."""

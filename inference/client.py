@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import logging
 import os
 import signal
@@ -16,7 +17,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 
@@ -26,6 +29,7 @@ from inference.lock import Note, living
 from inference.request import ModelSpec
 
 log = logging.getLogger(__name__)
+T = TypeVar("T")
 
 OURS = wire.PROTOCOL
 """The protocol this bot speaks."""
@@ -41,6 +45,8 @@ HEALTHY = 30.0
 LEAVE = 3.0
 """Seconds an engine has to leave when it was asked to; then it is killed, so that a bot stops in time."""
 LOG_BYTES = 4_000_000
+NONE_LEFT = (errno.EMFILE, errno.ENFILE)
+"""No file can be opened for a moment."""
 
 _PASSED = (
     "PATH", "HOME", "USER", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR", "TEMP", "TMP", "SYSTEMROOT",
@@ -64,6 +70,18 @@ def clean_environment(
         if key.upper() in _PASSED or key.upper().startswith(_PASSED_PREFIXES)
     }
     return passed | {"PYTHONUNBUFFERED": "1"} | dict(extra or {})
+
+
+async def _patiently(work: Callable[[], T]) -> T:
+    """Do what opens files; while this process has no descriptor left that is no news of any engine."""
+    while True:
+        try:
+            return work()
+        except OSError as error:
+            if error.errno not in NONE_LEFT:
+                raise
+            log.warning("no descriptor left", extra={"action": "disk"})
+            await asyncio.sleep(0.1)
 
 
 class _Gone(Exception):  # noqa: N818 - it says what happened
@@ -217,12 +235,12 @@ class Client:
 
     async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         """A connection to the engine that lives, or to one started for this; raises _Gone."""
-        note = living(self._lock)
+        note = await _patiently(partial(living, self._lock))
         if note is None:
-            self._spawn()
+            await _patiently(self._spawn)
         end = time.monotonic() + START
         while time.monotonic() < end:
-            note = living(self._lock)
+            note = await _patiently(partial(living, self._lock))
             if note is not None and note.address:
                 with contextlib.suppress(OSError):
                     return await self._dial(note)

@@ -41,7 +41,8 @@ class Door:
         self.server.close()
         kind, _, where = self.address.partition(":")
         if kind == "unix":
-            Path(where).unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # the next one who listens there takes its place
+                Path(where).unlink(missing_ok=True)
 
 
 def folder(home: Path) -> Path:

@@ -221,8 +221,9 @@ def check_rows(connection: sqlite3.Connection) -> None:
         raise Refusal("database_corrupt", detail="ledger")
 
 
-_UNSOUND = (sqlite3.Error, UnicodeDecodeError)
-"""What looking at a damaged file may raise; the latter when SQLite's message quotes a damaged schema."""
+_UNSOUND = (sqlite3.Error, UnicodeDecodeError, OSError)
+"""What looking at a damaged file may raise: SQLite's message may quote a damaged schema, and the migrations
+are files that cannot be opened when no descriptor is left."""
 
 
 def _unsound(error: Exception) -> Refusal:

@@ -298,11 +298,13 @@ class Files:
             self._fresh.pop(digest, None)  # one step of the interpreter: no lock, the loop waits for no disk
 
     async def load(self, digest: str) -> bytes:
-        """The bytes under ``digest``. Raises Refusal picture_gone if missing or damaged."""
+        """The bytes under ``digest``. Raises Refusal picture_gone if missing or damaged, disk_error … if it
+        cannot be read now; so it is where the whole folder is away."""
         try:
             data = await asyncio.to_thread(self.path(digest).read_bytes)
         except FileNotFoundError:
-            raise Refusal("picture_gone") from None
+            away = not await asyncio.to_thread(self.folder.is_dir)
+            raise Refusal("disk_error", detail="ENOENT") if away else Refusal("picture_gone") from None
         except OSError as error:
             raise refusal_of(error) from error
         if hashlib.sha256(data).hexdigest() != digest:

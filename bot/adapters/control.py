@@ -24,7 +24,7 @@ from bot.talk import Attachment, Button, Call, Gone, Place, Reply
 from inference import door, wire
 from storage import gallery, jobs
 from storage.accounts import OWNER
-from storage.database import Connection
+from storage.database import Connection, refusal_of
 from storage.gallery import Piece
 from storage.jobs import Job
 
@@ -158,12 +158,15 @@ class Control:
         self._door: door.Door | None = None
 
     async def start(self) -> None:
-        """Listen; from now on a client finds us."""
-        (self._runtime / NOTE).unlink(missing_ok=True)
-        self._door = await door.listen(self._serve, self._runtime / SOCKET)
-        handle = os.open(self._runtime / NOTE, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(handle, "wb") as file:
-            file.write(msgspec.json.encode(Note(self._door.address, self._token)))
+        """Listen; from now on a client finds us. Raises Refusal (data_read_only, disk_full …)."""
+        try:
+            (self._runtime / NOTE).unlink(missing_ok=True)
+            self._door = await door.listen(self._serve, self._runtime / SOCKET)
+            handle = os.open(self._runtime / NOTE, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            with os.fdopen(handle, "wb") as file:
+                file.write(msgspec.json.encode(Note(self._door.address, self._token)))
+        except OSError as error:
+            raise refusal_of(error) from error
 
     async def listen(self) -> AsyncIterator[Call]:
         """What clients say, until closed."""
@@ -182,9 +185,10 @@ class Control:
         return place
 
     async def close(self) -> None:
-        """Hang up."""
+        """Hang up. A note that the disk does not let go names nobody, and the next bot's takes its place."""
         self._calls.put_nowait(None)
-        (self._runtime / NOTE).unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            (self._runtime / NOTE).unlink(missing_ok=True)
         if self._door:
             self._door.close()
         for client in list(self._clients.values()):

@@ -15,8 +15,8 @@ from storage.refusal import Refusal
 
 
 async def finished(job: Job, app: App) -> Reply:
-    """The pictures with their buttons, or the bad news with what to do next. Raises Refusal disk_error, for
-    pictures that cannot be read now.
+    """The pictures with their buttons, or the bad news with what to do next. Raises Refusal (disk_error,
+    data_read_only …) for pictures that are there and cannot be read now.
     """
     if job.status is not Status.DONE:
         return failed(job, app.catalog.state(job.request.model).detail)
@@ -30,7 +30,7 @@ async def finished(job: Job, app: App) -> Reply:
     try:
         return await _pictures(job, pieces, grid, app)
     except Refusal as refusal:
-        if refusal.code == "disk_error":  # for a moment, perhaps: what is shown instead would stay
+        if refusal.code != "picture_gone":  # for a while, perhaps: what is shown instead would stay
             raise
         return _unreadable(job, refusal)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import stat
 import sys
 from collections.abc import AsyncIterator
@@ -20,6 +21,7 @@ from bot.talk import Gone, Reply
 from inference import door, wire
 from inference.request import Request
 from storage.database import Connection
+from storage.refusal import Refusal
 from tests.fakes.room import Room, room
 
 
@@ -182,6 +184,28 @@ async def test_without_unix_sockets_it_is_a_port_with_a_token(
         writer.write(wire.frame(control.Knock("guess")) + wire.frame(Say("/help")))
         assert await reader.read() == b""
         writer.close()
+
+
+async def test_a_note_that_the_disk_does_not_let_go_is_no_bug(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither when it ends, nor when the next one begins, which is refused with the disk's sentence."""
+
+    def stays(self: Path, missing_ok: bool = False) -> None:
+        raise OSError(errno.EROFS, "read-only")
+
+    async with room(tmp_path) as made:
+        chat = Control(made.app, tmp_path)
+        await chat.start()
+        with monkeypatch.context() as patched:
+            patched.setattr(Path, "unlink", stays)
+            await chat.close()
+            with pytest.raises(Refusal, match="data_read_only"):
+                await Control(made.app, tmp_path).start()
+        again = Control(made.app, tmp_path)
+        await again.start()
+        await again.close()
+        assert not (tmp_path / control.NOTE).exists()
 
 
 async def test_a_stale_socket_of_a_crash_is_in_nobodys_way(tmp_path: Path) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
+import threading
 import time
 from collections.abc import AsyncIterator
 from contextlib import nullcontext, suppress
@@ -19,7 +21,8 @@ from bot import housekeeping
 from bot.app import App
 from bot.housekeeping import DAY, Chore, Housekeeping
 from inference.request import UNITS
-from storage import accounts, gallery, inbox, ledger
+from storage import accounts, database, gallery, inbox, ledger
+from storage.database import Connection
 from storage.refusal import Refusal
 from tests.fakes.room import Room, room
 
@@ -109,6 +112,48 @@ async def test_an_imbalance_is_logged(
     assert [r.__dict__["what"] for r in caplog.records if r.levelname == "ERROR"] == ["{'detail': 'ledger'}"]
     with pytest.raises(Refusal, match="database_corrupt"):
         await kept.app.database.write(inbox.done, "test", "any")
+
+
+async def test_a_look_for_which_no_file_can_be_opened_says_nothing_of_the_books(
+    kept: Kept, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def short() -> None:
+        raise OSError(errno.EMFILE, "too many")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(database, "migrations", short)
+        with pytest.raises(Refusal, match="disk_error"):
+            await housekeeping.audit(kept.app)
+    assert not [r for r in caplog.records if r.levelname == "ERROR"]
+    await kept.app.database.write(inbox.done, "test", "any")
+    await housekeeping.audit(kept.app)
+
+
+async def test_while_the_books_are_looked_at_everybody_is_served(
+    kept: Kept, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has a thread and a reader of its own: no write and no read waits for it."""
+    looking, on = threading.Event(), threading.Event()
+
+    def slow(tx: Connection) -> tuple[str, ...]:
+        tx.execute("SELECT count(*) FROM ledger").fetchall()
+        looking.set()
+        assert on.wait(60)
+        return ()
+
+    monkeypatch.setattr(ledger, "audit", slow)
+    task = asyncio.create_task(housekeeping.audit(kept.app))
+    try:
+        assert await asyncio.to_thread(looking.wait, 60)
+        async with asyncio.timeout(60):
+            row = ("test", "new", "test:room", b"", kept.clock.now)
+            assert await kept.app.database.write(inbox.accept, *row, durable=True)
+            for _ in range(8):
+                await kept.app.database.read(inbox.pending)
+        assert not task.done()
+    finally:
+        on.set()
+    await task
 
 
 async def test_the_scheduler_does_each_chore_at_once_and_again_and_survives_refusals_and_bugs(

@@ -318,6 +318,39 @@ async def test_a_picture_that_cannot_be_read_for_a_moment_is_shown_later(
     assert [each.reply.job for each in post.adapter.shown] == [owed]
 
 
+async def test_a_picture_whose_disk_is_away_for_an_hour_is_shown_when_it_is_back(
+    post: Post, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However often it was looked for: it is no try. Others in its chat do not wait for it."""
+    began = time.time()
+    now, looks = [began], 0
+    owed = await post.owe()
+
+    async def away(job: Job) -> Reply:
+        nonlocal looks
+        if job.id == owed and now[0] < began + 3_600.0:
+            looks += 1
+            raise Refusal("disk_error", detail="EIO")
+        return await finished(job)
+
+    async with post.running(clock=lambda: now[0], finish=away) as out:
+        other = await post.owe()
+        out.wake()
+        await post.settled(all_but=1)
+        assert post.texts() == [f"done {other}"]
+        while now[0] < began + 3_600.0:
+            seen = looks
+            now[0] += module.UNREADABLE
+            async with asyncio.timeout(60):
+                while looks == seen and now[0] < began + 3_600.0:
+                    out.wake()
+                    await asyncio.sleep(0.002)
+        out.wake()
+        await post.settled()
+    assert looks > 2 * module.TRIES
+    assert post.texts() == [f"done {other}", f"done {owed}"]
+
+
 async def test_a_chat_that_is_not_running_keeps_its_pictures(post: Post) -> None:
     await post.owe("discord:1/2")
     mine = await post.owe()

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
+import itertools
 import os
 import signal
+import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
@@ -13,7 +16,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from inference import wire
+from inference import client, wire
 from inference.client import Client, clean_environment
 from inference.door import UnsafeFolder
 from inference.lock import Lock, Note, living
@@ -221,7 +224,7 @@ async def test_a_bot_killed_while_drawing_leaves_its_engine_drawing(home: Path) 
 import asyncio
 from pathlib import Path
 from tests.inference.test_client import Bot
-from inference import wire
+from inference import client, wire
 async def main():
     async with Bot(Path({str(home)!r})) as bot:
         await bot.draw(1, "[[slow 2]]")
@@ -326,6 +329,28 @@ async def test_an_engine_that_cannot_be_started_is_lost_and_tried_again(
             assert type(error).__name__ in lost.reason
             broken.undo()
             await bot.until_kind(wire.Ready, seconds=60)
+
+
+@pytest.mark.parametrize("patient", [True, False], ids=["patient", "control"])
+@pytest.mark.parametrize("what", ["living", "subprocess.Popen"])
+async def test_a_moment_without_descriptors_is_no_lost_engine(
+    home: Path, monkeypatch: pytest.MonkeyPatch, what: str, patient: bool
+) -> None:
+    """It was counted as engines that do not start, and people were told so; one was coming up."""
+    known, asked = {"living": living, "subprocess.Popen": subprocess.Popen}[what], itertools.count(1)
+
+    def short(*given: object, **named: object) -> object:
+        if next(asked) < 5:
+            raise OSError(errno.EMFILE, "too many")
+        return known(*given, **named)  # type: ignore[operator]
+
+    monkeypatch.setattr(f"inference.client.{what}", short)
+    if not patient:
+        monkeypatch.setattr(client, "NONE_LEFT", ())
+    async with Bot(home) as bot:
+        await bot.until_kind(wire.Ready)
+        lost = [message for message in bot.heard if isinstance(message, wire.Lost)]
+    assert len(lost) == (0 if patient else 4)
 
 
 async def test_sending_to_nobody_is_told(home: Path) -> None:

@@ -197,24 +197,31 @@ STORAGE = Proof(
 # --- a whole bot
 
 ERRORS = {
-    "pwrite64": (240, ("ENOSPC", "EIO")), "fdatasync": (40, ("EIO",)), "fsync": (14, ("EIO", "ENOSPC")),
-    "rename": (5, ("ENOSPC", "EROFS")), "ftruncate": (5, ("EIO",)), "unlink": (12, ("EROFS",)),
-    fail.FILES: (100, ("EMFILE",)),
+    "pwrite64": (("ENOSPC", "EIO"), 300, 250), "fdatasync": (("EIO",), 18, 15),
+    "fsync": (("EIO", "ENOSPC"), 18, 14), "rename": (("ENOSPC", "EROFS"), 5, 3),
+    "ftruncate": (("EIO",), 5, 5), "unlink": (("EROFS",), 5, 5),
+    fail.FILES: (("EMFILE",), 100, 100),
 }  # fmt: skip
-"""Call → how many of one /imagine, start and stop included, and what they fail with."""
-FAULTS = [
-    fail.Fault(call, number, error)
-    for call, (last, errors) in ERRORS.items()
-    for error in errors
-    for number in range(1, last + 1)
-]
+"""Call → what it fails with; how many of them the start in an empty folder has, and how many one that finds
+its database, two drawings and the end."""
+FRESH, USED = (
+    [
+        fail.Fault(call, number, error, used)
+        for call, (errors, fresh, working) in ERRORS.items()
+        for error in errors
+        for number in range(1, (working if used else fresh) + 1)
+    ]
+    for used in (False, True)
+)
+FAULTS = FRESH + USED
 
 
 def _whole(seed: int, control: bool) -> Played:
-    """One fault of one call; as the control, in a bot for which what a disk says is a bug."""
-    fault = FAULTS[(seed * 7_919) % len(FAULTS)]
+    """One fault of one call; as the control, in a bot at work for which what a disk says is a bug."""
+    faults = USED if control else FAULTS
+    fault = faults[(seed * 7_919) % len(faults)]
     wrong = asyncio.run(fail.fail(fault, *(("--bad", "fragile") if control else ())))
-    return Played(1, tuple(f"{fault.call} {fault.number} {fault.error}: {each}" for each in wrong))
+    return Played(1, tuple(f"{fault}: {each}" for each in wrong))
 
 
 WHOLE = Proof(

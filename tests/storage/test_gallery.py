@@ -121,6 +121,16 @@ async def test_a_missing_or_damaged_picture_is_gone_and_heals_when_kept_again(fi
         await files.load(digest)
 
 
+async def test_a_folder_that_is_away_is_no_picture_that_is_gone(files: Files) -> None:
+    """The disk may come back; nobody is told for good that there is no picture."""
+    digest = await files.keep(b"a picture")
+    away = files.folder.rename(files.folder.with_name("elsewhere"))
+    with pytest.raises(Refusal, match="disk_error"):
+        await files.load(digest)
+    away.rename(files.folder)
+    assert await files.load(digest) == b"a picture"
+
+
 @pytest.mark.parametrize(
     "name", ["../../etc/passwd", "", "A" * 64, "a" * 63, "a" * 64 + "\n", "a/" + "a" * 62]
 )
