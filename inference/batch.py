@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 ROW_BUCKETS = (1, 2, 4, 8, 16)
 """Numbers of rows a model is called with."""
@@ -30,9 +30,11 @@ RISING = 1.1
 """By how much the best is given up at each new try: a machine that became slower for good is believed."""
 
 
-@dataclass(frozen=True, slots=True)
-class Bucket:
-    """What runs must have in common to share a call: model, latent height and width, tokens, precision."""
+class Bucket(NamedTuple):
+    """What runs must have in common to share a call: model, latent height and width, tokens, precision.
+
+    A key that every step looks up for every run, which a tuple is six times quicker at than a dataclass.
+    """
 
     model: str
     height: int

@@ -10,27 +10,42 @@ ever more than ``2·quantum + one batch`` behind another.
 from __future__ import annotations
 
 import heapq
+import math
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import Protocol, TypeVar
 
 KEEP = 10_000
 """Flows without a run whose service is remembered."""
 
 
-class Wish(NamedTuple):
-    """One run that could take a step now. ``cost`` is what the step of its ``rows`` rows is worth.
+class Wish(Protocol):
+    """A run that could take a step now."""
 
-    Made anew for every step, which a tuple is three times quicker at than a frozen dataclass.
-    """
+    @property
+    def flow(self) -> str:
+        """Whose it is."""
 
-    key: int
-    flow: str
-    rows: int
-    cost: float
-    running: bool = False
-    turn: float = 0.0
-    order: int = 0
-    """Arrival; breaks ties between equal turns."""
+    @property
+    def rows(self) -> int:
+        """Rows of its next step."""
+
+    @property
+    def began(self) -> bool:
+        """Whether it has taken a step."""
+
+    @property
+    def turn(self) -> float:
+        """Its job's place in the queue."""
+
+    @property
+    def order(self) -> int:
+        """When it came; breaks ties between equal turns."""
+
+
+W = TypeVar("W", bound=Wish)
+_UNSEEN = -math.inf
+"""In the place of the turn of a flow whose runs were not put in order yet: among equals it is looked at
+first."""
 
 
 class Share:
@@ -71,39 +86,48 @@ class Share:
         """``flow`` got rows worth ``cost``."""
         self._service[flow] = self._service.get(flow, 0.0) + cost / self._weight.get(flow, 1.0)
 
-    def pick(self, wishes: Iterable[Wish], room: int) -> list[Wish]:
-        """The wishes that get the next step: at most ``room`` rows, none idle while a wish fits.
+    def pick(self, wishes: Iterable[W], room: int, cost: float) -> list[W]:
+        """The wishes that get the next step: at most ``room`` rows, none idle while a wish fits. ``cost`` is
+        what a row is worth.
 
-        A flow's own runs go in the order running first, then turn, then arrival.
+        A flow's own runs go in the order running first, then turn, then arrival; they are put in it when its
+        turn comes, as most flows' does not.
         """
-        queues: dict[str, list[Wish]] = {}
+        queues: dict[str, list[W]] = {}
+        running: set[str] = set()
         for wish in wishes:
-            if wish.flow in queues:
-                queues[wish.flow].append(wish)
+            flow = wish.flow
+            if flow in queues:
+                queues[flow].append(wish)
             else:
-                queues[wish.flow] = [wish]
-        for queue in queues.values():
-            if len(queue) > 1:
-                queue.sort(key=_own_order, reverse=True)  # the next one is the last
-        heap = [self._entry(flow, queue[-1], 0.0) for flow, queue in queues.items()]
+                queues[flow] = [wish]
+            if wish.began:
+                running.add(flow)
+        heap = [(self._score(flow, flow in running, 0.0), _UNSEEN, 0, flow, 0.0) for flow in queues]
         heapq.heapify(heap)
-        picked: list[Wish] = []
+        picked: list[W] = []
         while heap and room > 0:
-            _, _, _, flow, extra = heapq.heappop(heap)
-            wish = queues[flow].pop()
-            if wish.rows <= room:
-                picked.append(wish)
-                room -= wish.rows
-                extra += wish.cost / self._weight.get(flow, 1.0)
-            if queues[flow]:
-                heapq.heappush(heap, self._entry(flow, queues[flow][-1], extra))
+            _, turn, _, flow, extra = heapq.heappop(heap)
+            queue = queues[flow]
+            if turn == _UNSEEN:
+                queue.sort(key=_own_order, reverse=True)  # the next one is the last
+            else:
+                wish = queue.pop()
+                if wish.rows <= room:
+                    picked.append(wish)
+                    room -= wish.rows
+                    extra += wish.rows * cost / self._weight.get(flow, 1.0)
+            if queue:
+                first = queue[-1]
+                score = self._score(flow, first.began, extra)
+                heapq.heappush(heap, (score, first.turn, first.order, flow, extra))
         return picked
 
-    def _entry(self, flow: str, wish: Wish, extra: float) -> tuple[float, float, int, str, float]:
-        ahead = self.quantum / self._weight.get(flow, 1.0) if wish.running else 0.0
-        score = self._service.get(flow, 0.0) + extra - ahead
-        return score, wish.turn, wish.order, flow, extra
+    def _score(self, flow: str, running: bool, extra: float) -> float:
+        """The least goes first; ``extra`` is the cost over weight that this step gives the flow already."""
+        ahead = self.quantum / self._weight.get(flow, 1.0) if running else 0.0
+        return self._service.get(flow, 0.0) + extra - ahead
 
 
 def _own_order(wish: Wish) -> tuple[bool, float, int]:
-    return not wish.running, wish.turn, wish.order
+    return not wish.began, wish.turn, wish.order

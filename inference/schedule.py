@@ -5,7 +5,7 @@ Pure: no tensors, no clock. The engine and ``simulate.py`` drive the same code.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Protocol, TypeVar
 
 from inference import batch
@@ -23,7 +23,7 @@ FRESH = 0.05
 """Weight of one more picture in what a usual one costs."""
 
 
-class Runnable(Protocol):
+class Runnable(Wish, Protocol):
     """What must be known of a run; all of it may change from step to step, but ``flow`` and ``order``."""
 
     @property
@@ -31,28 +31,8 @@ class Runnable(Protocol):
         """What it must have in common with its company."""
 
     @property
-    def flow(self) -> str:
-        """Whose it is."""
-
-    @property
     def weight(self) -> float:
-        """Their share."""
-
-    @property
-    def rows(self) -> int:
-        """Rows of its next step."""
-
-    @property
-    def began(self) -> bool:
-        """Whether it has taken a step."""
-
-    @property
-    def turn(self) -> float:
-        """Its job's place in the queue."""
-
-    @property
-    def order(self) -> int:
-        """When it came."""
+        """Its flow's share."""
 
 
 R = TypeVar("R", bound=Runnable)
@@ -71,26 +51,11 @@ class Schedule:
         """Those of ``runs`` that take the next step: of one bucket, at least one if there are any."""
         if not runs:
             return []
-        weights, wishes = self._wishes(runs)
-        chosen = self.turns.choose(weights)
-        wanted = wishes[chosen]
-        room = self.costs.cap(chosen, sum(wish.rows for wish in wanted), max(wish.rows for wish in wanted))
-        return [runs[wish.key] for wish in self.share.pick(wanted, room)]
-
-    def _wishes(self, runs: Sequence[Runnable]) -> tuple[dict[Hashable, float], dict[Hashable, list[Wish]]]:
-        """By bucket: the summed weight of the distinct people in it, and what they wish for."""
-        people: dict[Hashable, dict[str, float]] = {}
-        wishes: dict[Hashable, list[Wish]] = {}
-        each: dict[Hashable, float] = {}
-        for place, run in enumerate(runs):
-            bucket, flow, rows = run.bucket, run.flow, run.rows
-            if bucket not in each:
-                people[bucket], wishes[bucket], each[bucket] = {}, [], self.row_cost(bucket)
-            people[bucket][flow] = run.weight
-            wishes[bucket].append(
-                Wish(place, flow, rows, rows * each[bucket], run.began, run.turn, run.order)
-            )
-        return {bucket: sum(weights.values()) for bucket, weights in people.items()}, wishes
+        waiting = _by_bucket(runs)
+        chosen = self.turns.choose(_weights(waiting))
+        wanted = waiting[chosen]
+        rows = [run.rows for run in wanted]
+        return self.share.pick(wanted, self.costs.cap(chosen, sum(rows), max(rows)), self.row_cost(chosen))
 
     def charge(self, flow: str, bucket: Hashable, rows: int) -> float:
         """``flow`` got a step of ``rows`` rows; what it cost."""
@@ -113,3 +78,21 @@ class Schedule:
     def row_cost(self, bucket: Hashable) -> float:
         """Seconds of device time that one row of one step is worth."""
         return self.costs.row_seconds(bucket) or FIRST_COST
+
+
+def _by_bucket(runs: Sequence[R]) -> dict[Hashable, list[R]]:
+    found: dict[Hashable, list[R]] = {}
+    for run in runs:
+        bucket = run.bucket
+        if bucket in found:
+            found[bucket].append(run)
+        else:
+            found[bucket] = [run]
+    return found
+
+
+def _weights(waiting: Mapping[Hashable, Sequence[Runnable]]) -> dict[Hashable, float]:
+    """The summed weight of the distinct people in each bucket; of the only one it is not asked."""
+    if len(waiting) == 1:
+        return dict.fromkeys(waiting, 1.0)
+    return {bucket: sum({run.flow: run.weight for run in runs}.values()) for bucket, runs in waiting.items()}

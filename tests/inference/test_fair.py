@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 import random
+from typing import NamedTuple
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from inference.fair import Share, Wish
+from inference.fair import Share
+
+
+class Wish(NamedTuple):
+    """A run that could take a step now."""
+
+    key: int
+    flow: str
+    rows: int = 1
+    began: bool = False
+    turn: float = 0.0
+    order: int = 0
 
 
 class Crowd:
@@ -36,8 +48,8 @@ class Crowd:
         return made
 
     def step(self) -> list[Wish]:
-        wishes = [Wish(key, self.flow[key], 1, 1.0, key in self.began, order=key) for key in self.left]
-        picked = self.share.pick(wishes, self.room)
+        wishes = [Wish(key, self.flow[key], 1, key in self.began, order=key) for key in self.left]
+        picked = self.share.pick(wishes, self.room, 1.0)
         self.now += 1
         for wish in picked:
             key = wish.key
@@ -61,12 +73,63 @@ def test_no_room_stays_empty_while_a_wish_fits(
     rows: list[tuple[int, int, bool]], room: int, quantum: float
 ) -> None:
     share = Share(quantum)
-    wishes = [Wish(i, f"f{flow}", r, r * 1.0, running, order=i) for i, (flow, r, running) in enumerate(rows)]
-    picked = share.pick(wishes, room)
+    wishes = [Wish(i, f"f{flow}", r, running, order=i) for i, (flow, r, running) in enumerate(rows)]
+    picked = share.pick(wishes, room, 1.0)
     left = room - sum(wish.rows for wish in picked)
     assert left >= 0
     assert len({wish.key for wish in picked}) == len(picked)
     assert all(wish.rows > left for wish in wishes if wish not in picked)
+
+
+def by_the_rule(share: Share, wishes: list[Wish], weights: dict[str, float], room: int) -> list[int]:
+    """The rule said plainly: row by row, the least served flow's first wish."""
+    left, extra, picked = list(wishes), dict.fromkeys(weights, 0.0), []
+    while left and room > 0:
+        heads = {wish.flow: wish for wish in sorted(left, key=own_order, reverse=True)}
+
+        def place(wish: Wish) -> tuple[float, float, int, str]:
+            ahead = share.quantum / weights[wish.flow] if wish.began else 0.0
+            return share.service(wish.flow) + extra[wish.flow] - ahead, wish.turn, wish.order, wish.flow
+
+        wish = min(heads.values(), key=place)
+        left.remove(wish)
+        if wish.rows <= room:
+            picked.append(wish.key)
+            room -= wish.rows
+            extra[wish.flow] += wish.rows * 0.25 / weights[wish.flow]
+    return picked
+
+
+def own_order(wish: Wish) -> tuple[bool, float, int]:
+    return not wish.began, wish.turn, wish.order
+
+
+@settings(deadline=None, max_examples=300)
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 5), st.integers(1, 2), st.booleans(), st.integers(0, 3), st.integers(0, 99)),
+        max_size=40,
+    ),
+    st.lists(st.tuples(st.sampled_from((0.5, 1.0, 3.0)), st.integers(0, 4)), min_size=6, max_size=6),
+    st.integers(1, 16), st.sampled_from((0.0, 0.5, 1.0, 10.0)),
+)  # fmt: skip
+def test_the_quick_way_decides_as_the_rule_says(
+    rows: list[tuple[int, int, bool, int, int]],
+    flows: list[tuple[float, int]],
+    room: int,
+    quantum: float,
+) -> None:
+    """Services, turns and quanta are few, so that there are ties."""
+    share, weights = Share(quantum), {f"f{i}": weight for i, (weight, _) in enumerate(flows)}
+    for flow, (weight, served) in enumerate(flows):
+        share.join(f"f{flow}", weight)
+        share.charge(f"f{flow}", served * 0.5)
+    wishes = [
+        Wish(key, f"f{flow}", own, began, float(turn), 100 * order + key)
+        for key, (flow, own, began, turn, order) in enumerate(rows)
+    ]
+    picked = share.pick(wishes, room, 0.25)
+    assert [wish.key for wish in picked] == by_the_rule(share, wishes, weights, room)
 
 
 @given(st.integers(2, 6), st.integers(1, 8), st.floats(0, 40), st.integers(5, 30))
@@ -172,12 +235,12 @@ def test_a_flood_slows_light_people_little() -> None:
 def test_within_a_flow_running_first_then_turn_then_arrival() -> None:
     late, second, first, running = range(4)
     wishes = [
-        Wish(late, "a", 1, 1.0, turn=5.0, order=0),
-        Wish(second, "a", 1, 1.0, turn=1.0, order=3),
-        Wish(first, "a", 1, 1.0, turn=1.0, order=2),
-        Wish(running, "a", 1, 1.0, running=True, turn=9.0, order=9),
+        Wish(late, "a", turn=5.0, order=0),
+        Wish(second, "a", turn=1.0, order=3),
+        Wish(first, "a", turn=1.0, order=2),
+        Wish(running, "a", began=True, turn=9.0, order=9),
     ]
-    assert [wish.key for wish in Share(1.0).pick(wishes, 4)] == [running, first, second, late]
+    assert [wish.key for wish in Share(1.0).pick(wishes, 4, 1.0)] == [running, first, second, late]
 
 
 def test_service_is_forgotten_when_nobody_is_left() -> None:

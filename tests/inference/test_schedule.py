@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -22,19 +24,22 @@ class Runnable:
     order: int = 0
 
 
-def test_a_bucket_weighs_what_the_distinct_people_in_it_weigh() -> None:
+def test_a_bucket_weighs_what_the_distinct_people_in_it_weigh(monkeypatch: pytest.MonkeyPatch) -> None:
     runs = [
         Runnable("b", "ana", 2.0),
         Runnable("b", "ana", 2.0),
         Runnable("b", "eva"),
         Runnable("c", "ana", 2.0),
     ]
-    weights, wishes = Schedule()._wishes(runs)
-    assert weights == {"b": 3.0, "c": 2.0}
-    assert {bucket: [wish.key for wish in found] for bucket, found in wishes.items()} == {
-        "b": [0, 1, 2],
-        "c": [3],
-    }
+    schedule, asked = Schedule(), []
+
+    def choose(waiting: Mapping[Hashable, float]) -> Hashable:
+        asked.append(dict(waiting))
+        return "c"
+
+    monkeypatch.setattr(schedule.turns, "choose", choose)
+    assert schedule.pick(runs) == runs[3:]
+    assert asked == [{"b": 3.0, "c": 2.0}]
 
 
 def test_nobody_there_nobody_picked() -> None:
