@@ -8,7 +8,7 @@ from typing import Annotated
 
 from bot.app import App
 from bot.commands.common import meet, scene_of
-from bot.commands.mod.common import meant, of_person, units
+from bot.commands.mod.common import person_meant, units
 from bot.options import Option
 from bot.talk import Call, Reply, Tone, platform
 from bot.texts import say
@@ -33,7 +33,7 @@ async def answer(ask: Gift, call: Call, app: App) -> AsyncIterator[Reply]:
     def give(tx: Connection) -> None:
         if any(each.kind != "warn" for each in sanctions.of_account(tx, call.community, me.id, app.clock())):
             raise Refusal("frozen", reason="")
-        taker = of_person(meant(tx, ask.person, call, me.id, app))
+        taker = person_meant(tx, ask.person, call, me.id, app)
         allowances.gift(tx, me.id, taker, scene_of(call), units(ask.credits), key, app.clock())
 
     await app.database.write(give, durable=True)

@@ -20,7 +20,7 @@ from inference.request import Request
 from storage import accounts, forget, jobs, ledger, matters, rulebook
 from storage.allowances import Scene
 from storage.database import Connection
-from storage.jobs import Status
+from storage.jobs import Job, NewJob, Status
 from storage.refusal import Refusal
 from tests.bot.test_mod import first, refused
 from tests.fakes.adapter import FakeAdapter
@@ -103,6 +103,28 @@ async def test_an_exception_that_would_not_help_decides_nothing(here: Town) -> N
     with pytest.raises(Refusal, match="exception_useless"):
         await here.press(listed, "Allow these words from now on")
     await here.press(listed, "Draw it once")
+
+
+async def test_of_two_moderators_who_except_at_once_none_passes_the_most_rules(
+    here: Town, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other's rule came between the look and the write: nothing is decided, and one way is left."""
+    monkeypatch.setattr(rulebook, "MOST", 1)
+    submit = here.app.dispatch.submit
+
+    async def meanwhile(new: NewJob) -> Job:
+        await here.app.database.write(rulebook.put, HERE, "word", "slime")
+        return await submit(new)
+
+    monkeypatch.setattr(here.app.dispatch, "submit", meanwhile)
+    shown = converse.refused("en", await refused(here, ANA, "much gore"))
+    await here.press(shown, "Appeal", ANA)
+    listed = await here.mod("cases")
+    with pytest.raises(Refusal, match="too_many_rules"):
+        await here.press(listed, "Allow these words from now on")
+    assert [each.text for each in await here.app.database.read(rulebook.of_community, HERE)] == ["slime"]
+    await here.press(listed, "Draw it once")
+    assert len(await here.app.database.read(jobs.mine, await number_of(here, ANA), 9)) == 1
 
 
 async def test_an_upheld_appeal_is_told_where_it_was_asked_and_cards_come_to_the_desk(here: Town) -> None:
@@ -308,6 +330,10 @@ async def test_gifts_move_credits_once_and_no_more_than_the_cap(here: Town) -> N
     assert (await refused(here, ANA, "/gift test:ana 1")).code == "gift_self"
     assert (await refused(here, BEN, "/gift test:ana 1")).code == "over_everybody"
     assert (await refused(here, ANA, "/gift everybody 1")).code == "person_needed"
+    for community in ("telegram:-5", HERE):
+        unknown = await refused(here, ANA, "/gift @lucia 1", community=community)
+        assert "/mod" not in converse.refused("en", unknown).text
+        assert unknown.code == "unknown_person"
 
 
 async def test_my_quota_says_every_allowance_that_counts_and_what_is_held_against_me(here: Town) -> None:

@@ -135,9 +135,7 @@ async def decide(ask: Decide, call: Call, app: App) -> AsyncIterator[Reply]:
             _show(tx, done.job, ask.way, checked=done.rule == contest.RULE)
         if done.job is not None and done.rule == contest.RULE:
             outbox.again(tx, done.job, app.clock())  # what was withheld is shown, or gone: its person is told
-        back: list[acts.Step] = []
-        if ask.way == "allow" and rulebook.put(tx, done.community, "allow", done.matched):
-            back.append(("rule", done.community, "allow", done.matched, False))
+        back = _except(tx, done) if ask.way == "allow" else []
         return Change({"n": done.id, "way": ask.way}, back, done.account)
 
     await change(call, app, "decide", work)
@@ -155,6 +153,17 @@ def _excepted(tx: Connection, matter: Matter, app: App) -> None:
     more = Entry(0, matter.community, "allow", matter.matched)
     if rules.judge(matter.request.prompt, merged(app.config, (*entries, more))) is not None:
         raise Refusal("exception_useless", text=matter.matched)
+
+
+def _except(tx: Connection, matter: Matter) -> list[acts.Step]:
+    """Allow what the rule found from now on; the way back. Raises Refusal too_many_rules: another moderator
+    was quicker.
+    """
+    if not rulebook.put(tx, matter.community, "allow", matter.matched):
+        return []
+    if len(rulebook.of_community(tx, matter.community)) > rulebook.MOST:
+        raise Refusal("too_many_rules", limit=rulebook.MOST)
+    return [("rule", matter.community, "allow", matter.matched, False)]
 
 
 def _show(tx: Connection, number: int, way: str, *, checked: bool) -> None:

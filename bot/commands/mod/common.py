@@ -198,11 +198,19 @@ def named(word: str, reason: str, call: Call) -> tuple[str, str]:
     return word, reason
 
 
-def of_person(found: Meant) -> int:
-    """The account of a subject that must be a person. Raises Refusal person_needed."""
-    if found.account is None:
+def person_meant(tx: Connection, text: str, call: Call, me: int, app: App, *, look: bool = False) -> int:
+    """The account of whom ``text`` names, where only a person can be meant, as ``meant`` finds it. Raises
+    Refusal person_needed, unknown_person, no_job, missing_value.
+    """
+    try:
+        account = meant(tx, text, call, me, app, look=look).account
+    except Refusal as refusal:
+        if refusal.code in ("unknown_subject", "unknown_mention"):  # their hints name roles and channels
+            raise Refusal("unknown_person", **refusal.values) from refusal
+        raise
+    if account is None:
         raise Refusal("person_needed")
-    return found.account
+    return account
 
 
 def called(tx: Connection, kind: str, key: str, language: str) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from bot.app import App
-from bot.commands.mod.common import Person, change, confirmed, meant, named, of_person
+from bot.commands.mod.common import Person, change, confirmed, named, person_meant
 from bot.commands.mod.quota import ended
 from bot.options import Option
 from bot.talk import Call, Reply
@@ -65,7 +65,7 @@ async def block(ask: Block, call: Call, app: App) -> AsyncIterator[Reply]:
     word, reason = named(ask.person, ask.reason, call)
 
     def work(tx: Connection, who: Account) -> Change:
-        account = of_person(meant(tx, word, call, who.id, app))
+        account = person_meant(tx, word, call, who.id, app)
         if get(tx, account).unlimited:
             raise Refusal("block_owner")
         until = app.clock() + ask.days * DAY
@@ -86,7 +86,7 @@ async def unblock(ask: Unblock, call: Call, app: App) -> AsyncIterator[Reply]:
     """End their blocks."""
 
     def work(tx: Connection, who: Account) -> Change:
-        return ended(tx, call, of_person(meant(tx, ask.person, call, who.id, app)), "block", app)
+        return ended(tx, call, person_meant(tx, ask.person, call, who.id, app), "block", app)
 
     yield await confirmed(await change(call, app, "unblock", work), call, app)
 
@@ -96,7 +96,7 @@ async def warn(ask: Warn, call: Call, app: App) -> AsyncIterator[Reply]:
     word, reason = named(ask.person, ask.reason, call)
 
     def work(tx: Connection, who: Account) -> Change:
-        account = of_person(meant(tx, word, call, who.id, app))
+        account = person_meant(tx, word, call, who.id, app)
         until = app.clock() + WARNED * DAY
         made = sanctions.make(tx, call.community, account, "warn", reason, app.clock(), until)
         count = len(sanctions.of_account(tx, call.community, account, app.clock(), "warn"))
@@ -111,7 +111,7 @@ async def role(ask: Role, call: Call, app: App) -> AsyncIterator[Reply]:
     name = ask.role.removeprefix("@").casefold()
 
     def work(tx: Connection, who: Account) -> Change:
-        account = of_person(meant(tx, ask.person, call, who.id, app))
+        account = person_meant(tx, ask.person, call, who.id, app)
         changed = allowances.join(tx, call.community, name, account, leave=ask.leave)
         back = [("membership", call.community, name, account, not ask.leave)] if changed else []
         return Change({"role": name}, back, account)

@@ -22,7 +22,7 @@ from bot.commands.mod.common import (
     meant,
     moderator,
     named,
-    of_person,
+    person_meant,
     units,
 )
 from bot.options import Option
@@ -171,7 +171,7 @@ async def history(ask: History, call: Call, app: App) -> AsyncIterator[Reply]:
     me = await moderator(call, app)
 
     def entries(tx: Connection) -> tuple[str, tuple[ledger.Entry, ...]]:
-        account = of_person(meant(tx, ask.subject, call, me.id, app, look=True))
+        account = person_meant(tx, ask.subject, call, me.id, app, look=True)
         return called(tx, "person", str(account), call.language), ledger.entries(tx, account, SHOWN)
 
     name, found = await app.database.read(entries)
@@ -236,7 +236,7 @@ async def reset(ask: Reset, call: Call, app: App) -> AsyncIterator[Reply]:
 
 
 def _moved(ask: Give | Take, sign: int, call: Call, app: App, tx: Connection, who: Account) -> Change:
-    account = of_person(meant(tx, ask.subject, call, who.id, app))
+    account = person_meant(tx, ask.subject, call, who.id, app)
     wanted = sign * units(ask.credits)
     check_generous(wanted + (allowances.given(tx, account, app.clock()) if sign > 0 else 0), who, app)
     key = f"mod:{call.event}:{account}"
@@ -263,7 +263,7 @@ async def freeze(ask: Freeze, call: Call, app: App) -> AsyncIterator[Reply]:
     word, reason = named(ask.subject, ask.reason, call)
 
     def work(tx: Connection, who: Account) -> Change:
-        account = of_person(meant(tx, word, call, who.id, app))
+        account = person_meant(tx, word, call, who.id, app)
         made = sanctions.make(tx, call.community, account, "freeze", reason, app.clock(), None)
         return Change({"reason": reason}, [acts.sanction_back([made], ended=True)], account)
 
@@ -274,7 +274,7 @@ async def unfreeze(ask: Unfreeze, call: Call, app: App) -> AsyncIterator[Reply]:
     """Let a person spend again."""
 
     def work(tx: Connection, who: Account) -> Change:
-        account = of_person(meant(tx, ask.subject, call, who.id, app))
+        account = person_meant(tx, ask.subject, call, who.id, app)
         return ended(tx, call, account, "freeze", app)
 
     yield await confirmed(await change(call, app, "quota.unfreeze", work), call, app)
