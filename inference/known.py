@@ -1,4 +1,5 @@
-"""Step times that a machine has learnt, kept between starts: ``steps.json`` in the data folder.
+"""Step times that a machine has learnt, and where a recording of the step is quicker (``replay.py``), kept
+between starts: ``steps.json`` in the data folder.
 
 A figure belongs to a model, a device, a number format and a version of torch; with another of these it is
 measured again.
@@ -23,8 +24,11 @@ EVERY = 30.0
 SLOWEST = 3_600.0
 """Seconds of a step; what is above was not measured but broken."""
 
+RECORDED = " recorded"
+"""What follows a shape in whose table are gains instead of seconds."""
+
 Table = dict[str, dict[int, float]]
-"""Shape → rows → seconds."""
+"""Shape → rows → seconds, or gain."""
 
 
 class Known:
@@ -46,8 +50,21 @@ class Known:
         """Remember what ``costs`` knows of ``bucket``; written now and then."""
         if known := costs.known(bucket):
             self._tables.setdefault(self._key(model), {})[_shape(bucket)] = known
-            if time.monotonic() - self._saved > EVERY:
-                self.save()
+            self._now_and_then()
+
+    def gain(self, bucket: Bucket, model: Denoiser, rows: int) -> float | None:
+        """How many times as fast the recorded step was, 0 where that cannot be used; None: never measured."""
+        return self._tables.get(self._key(model), {}).get(_shape(bucket) + RECORDED, {}).get(rows)
+
+    def note_gain(self, bucket: Bucket, model: Denoiser, rows: int, gain: float) -> None:
+        """Remember that; written now and then."""
+        shapes = self._tables.setdefault(self._key(model), {})
+        shapes.setdefault(_shape(bucket) + RECORDED, {})[rows] = gain
+        self._now_and_then()
+
+    def _now_and_then(self) -> None:
+        if time.monotonic() - self._saved > EVERY:
+            self.save()
 
     def save(self) -> None:
         """Write it down; a disk that refuses costs a measurement at the next start and nothing else."""
@@ -74,13 +91,15 @@ class Known:
         except (OSError, msgspec.DecodeError):
             return {}
         return {
-            key: {shape: _sane(table) for shape, table in shapes.items()} for key, shapes in found.items()
+            key: {shape: _sane(table, shape.endswith(RECORDED)) for shape, table in shapes.items()}
+            for key, shapes in found.items()
         }
 
 
-def _sane(table: dict[int, float]) -> dict[int, float]:
-    good = {rows: seconds for rows, seconds in table.items() if rows in ROW_BUCKETS}
-    return {rows: value for rows, value in good.items() if math.isfinite(value) and 0 < value < SLOWEST}
+def _sane(table: dict[int, float], zero: bool) -> dict[int, float]:
+    """``zero``: nothing is a figure too."""
+    good = {rows: value for rows, value in table.items() if rows in ROW_BUCKETS and math.isfinite(value)}
+    return {rows: value for rows, value in good.items() if 0 < value < SLOWEST or (zero and value == 0)}
 
 
 def _shape(bucket: Bucket) -> str:

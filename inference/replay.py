@@ -49,28 +49,48 @@ class Replayed:
         return step(x, t, cond)
 
     def consider(
-        self, clock: device.StepClock, x: torch.Tensor, t: torch.Tensor, cond: torch.Tensor
-    ) -> float:
-        """Record the step of this shape, and keep that if it pays; how many times as fast it is, or 0."""
+        self,
+        clock: device.StepClock,
+        x: torch.Tensor,
+        t: torch.Tensor,
+        cond: torch.Tensor,
+        before: float | None = None,
+    ) -> float | None:
+        """Record the step of this shape, and keep that if it pays; how many times as fast it is, or 0.
+
+        With what was found ``before`` it is not measured again, only looked at whether it still changes no
+        bit. None: it was considered already, or cannot be recorded just now.
+        """
         key = x.shape, cond.shape
         if key in self._steps:
-            return 0.0
+            return None
         self._steps[key] = None
+        if before is not None and before < WORTH:
+            return before
         try:
-            usual = _seconds(clock, self._model.denoise, x, t, cond)
-            if usual > LONGEST:
-                return 0.0
-            step = self._record(self._model.denoise, x, t, cond)
-            gain = usual / _seconds(clock, step, x, t, cond)
+            gain, step = self._measured(clock, x, t, cond) if before is None else (before, None)
+            if gain < WORTH:
+                return gain
+            step = step or self._record(self._model.denoise, x, t, cond)
             same = torch.equal(step(x, t, cond), self._model.denoise(x, t, cond))
         except RuntimeError as error:
             if device.lost(error):
                 raise
             log.warning("not recorded", exc_info=error, extra={"action": "record", "rows": len(x)})
-            return 0.0
-        self._steps[key] = step if same and gain >= WORTH else None
+            return None
+        self._steps[key] = step if same else None
         log.info("recorded", extra={"action": "record", "rows": len(x), "gain": round(gain, 2), "same": same})
         return gain if same else 0.0
+
+    def _measured(
+        self, clock: device.StepClock, x: torch.Tensor, t: torch.Tensor, cond: torch.Tensor
+    ) -> tuple[float, Step | None]:
+        """How many times as fast a recording is, and that recording; (0, None): its steps are long."""
+        usual = _seconds(clock, self._model.denoise, x, t, cond)
+        if usual > LONGEST:
+            return 0.0, None
+        step = self._record(self._model.denoise, x, t, cond)
+        return usual / _seconds(clock, step, x, t, cond), step
 
 
 def _seconds(

@@ -53,5 +53,8 @@ def sweep(
         yield
     if isinstance(model, Replayed):
         for learnt in costs.known(bucket):
-            model.consider(clock, *given(learnt))
+            gain = model.consider(clock, *given(learnt), known.gain(bucket, model, learnt))
+            if gain is not None:
+                known.note_gain(bucket, model, learnt, gain)
             yield
+        known.save()

@@ -30,6 +30,8 @@ PRESETS = {
 }
 """One H100: seconds of a row alone, and what batching eight gains (published; design notes of the engine)."""
 STEPS_FILE = "steps.json"
+RECORDED = " recorded"
+"""What follows a shape in that file whose figures are no seconds; as in ``known.py``."""
 WORDS = {
     "title": "Who waits, and for whom",
     "subtitle": "The same people and the same machine, shared in five ways.",
@@ -114,7 +116,12 @@ def _measured(file: Path) -> dict[int, float]:
         kept = msgspec.json.decode(file.read_bytes(), type=dict[str, dict[str, dict[int, float]]])
     except (OSError, msgspec.DecodeError):
         return {}
-    tables = [table for shapes in kept.values() for table in shapes.values() if len(table) > 1]
+    tables = [
+        table
+        for shapes in kept.values()
+        for shape, table in shapes.items()
+        if len(table) > 1 and not shape.endswith(RECORDED)
+    ]
     good = [table for table in tables if all(value > 0.0 for value in table.values())]
     return max(good, key=len, default={})
 

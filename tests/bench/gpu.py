@@ -321,7 +321,7 @@ def mixed(shape: Shape, stand: Stand, side: int, gate: float) -> tuple[list[dict
         StepClock(shape.device),
     )
     with torch.inference_mode():
-        gains = {rows: model.consider(clock, *shape.feed(rows, side)) for rows in ROW_BUCKETS[1:]}
+        gains = {rows: model.consider(clock, *shape.feed(rows, side)) or 0.0 for rows in ROW_BUCKETS[1:]}
         Loop().drive(shape, model, side, asked[:4])
         one, loop = _timed(stand, lambda: sequential(shape, side, asked)), Loop()
         many = _timed(stand, lambda: loop.drive(shape, model, side, asked))

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
 from inference import device
+from inference.batch import ROW_BUCKETS, Bucket, Costs
 from inference.engine import Engine
+from inference.known import Known
 from inference.loader import Loader
 from inference.models import Denoiser, load
 from inference.press import Studio
 from inference.replay import LONGEST, Replayed, Step
 from inference.request import ModelSpec, Request
+from inference.simulate.__main__ import speeds
+from inference.sweep import sweep
 from tests.inference import tiny
 from tests.inference.engines import Harness
 
@@ -63,11 +68,13 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Denoiser:
     return load(ModelSpec(name="tiny", source=str(folder)))
 
 
-def considered(model: Denoiser, record: Any, usual: float, recorded: float) -> tuple[Replayed, float]:
+def considered(
+    model: Denoiser, record: Any, usual: float, recorded: float, before: float | None = None
+) -> tuple[Replayed, float | None]:
     clock: Any = Clock(usual, recorded)
     replayed = Replayed(model, record)
     x, t = torch.randn(2, tiny.CHANNELS, 8, 8), torch.full((2,), 500.0)
-    return replayed, replayed.consider(clock, x, t, torch.stack(model.encode(["fox", "cat"])))
+    return replayed, replayed.consider(clock, x, t, torch.stack(model.encode(["fox", "cat"])), before)
 
 
 def used(replayed: Replayed, record: Recorder, rows: int = 2) -> bool:
@@ -107,10 +114,76 @@ def test_a_long_step_is_not_even_tried(model: Denoiser) -> None:
 
 def test_a_step_that_cannot_be_recorded_is_drawn_as_usual(model: Denoiser) -> None:
     replayed, gain = considered(model, fail, 0.02, 0.01)
-    assert gain == 0.0
+    assert gain is None, "perhaps there was no memory just now: nothing is decided"
     cond = torch.stack(model.encode(["fox"] * 2))
     x, t = torch.randn(2, tiny.CHANNELS, 8, 8), torch.full((2,), 500.0)
     assert torch.equal(replayed.denoise(x, t, cond), model.denoise(x, t, cond))
+
+
+def test_what_was_quicker_before_is_recorded_without_measuring(model: Denoiser) -> None:
+    record = Recorder()
+    replayed, gain = considered(model, record, 0.02, 0.0199, before=2.0)
+    assert gain == 2.0
+    assert used(replayed, record)
+
+
+def test_what_was_not_quicker_before_is_not_even_recorded(model: Denoiser) -> None:
+    record = Recorder()
+    replayed, gain = considered(model, record, 0.02, 0.001, before=1.01)
+    assert gain == 1.01
+    assert not record.recorded
+    assert not used(replayed, record)
+
+
+def test_one_that_changes_a_bit_now_is_not_used_though_it_was_before(model: Denoiser) -> None:
+    record = Recorder(lambda found: found + 1e-6)
+    replayed, gain = considered(model, record, 0.02, 0.001, before=2.0)
+    assert gain == 0.0
+    assert not used(replayed, record)
+
+
+class Once:
+    """Seconds of steps: recordings take ``recorded``; counts how often it was asked."""
+
+    def __init__(self, recorded: float) -> None:
+        self.recorded = recorded
+        self.asked = 0
+
+    def __call__(self, clock: object, step: Any, *given: torch.Tensor) -> float:
+        self.asked += 1
+        return self.recorded if getattr(step, "__name__", "") == "again" else 0.02
+
+
+@pytest.mark.parametrize(("recorded", "gain"), [(0.01, 2.0), (0.03, 0.02 / 0.03)])
+def test_the_next_start_decides_as_this_one_without_measuring(
+    model: Denoiser, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, recorded: float, gain: float
+) -> None:
+    spec = ModelSpec(name="tiny", width=SIDE, height=SIDE)
+    bucket = Bucket("tiny", 8, 8, tiny.WINDOW)
+    for asked in True, False:
+        seconds, record, known = Once(recorded), Recorder(), Known(tmp_path, "cpu")
+        monkeypatch.setattr("inference.replay._seconds", seconds)
+        replayed = Replayed(model, record)
+        for _ in sweep(spec, replayed, device.StepClock(model.device), Costs(), known):
+            pass
+        assert bool(seconds.asked) == asked
+        assert known.gain(bucket, model, 1) == pytest.approx(gain)
+        assert used(replayed, record, rows=1) == (gain > 1.0)
+    assert bool(record.recorded) == (gain > 1.0), "a recording is made anew: it is memory of this process"
+    assert Known(tmp_path, "cuda H100").gain(bucket, model, 1) is None, "another device decides for itself"
+
+
+def test_gains_are_no_step_times(model: Denoiser, tmp_path: Path) -> None:
+    known, bucket = Known(tmp_path, "cpu"), Bucket("tiny", 8, 8, tiny.WINDOW)
+    for rows in ROW_BUCKETS:
+        known.note_gain(bucket, model, rows, 0.0 if rows == 1 else 1.7)
+    known.save()
+    kept, costs = Known(tmp_path, "cpu"), Costs()
+    assert kept.gain(bucket, model, 1) == 0.0
+    assert kept.gain(bucket, model, 16) == 1.7
+    kept.recall(costs, bucket, model)
+    assert not costs.known(bucket)
+    assert speeds("", tmp_path)[0] != "measured"
 
 
 def test_a_device_that_is_lost_meanwhile_is_lost(model: Denoiser) -> None:
