@@ -3,8 +3,8 @@ once.
 
 It speaks through the same ``serve.py``. The picture is a flat colour that follows from prompt and seed. Words
 in double brackets in the prompt make it misbehave: ``[[slow 2.5]]`` takes 2.5 seconds, ``[[die]]`` kills the
-process, ``[[hang]]`` never answers and says that its step is stalled, ``[[break]]`` fails, ``[[lose]]`` loses
-its device: the thread dies, as the real engine's does.
+process (``[[die 0.3]]`` after so many seconds), ``[[hang]]`` never answers and says that its step is stalled,
+``[[break]]`` fails, ``[[lose]]`` loses its device: the thread dies, as the real engine's does.
 """
 
 from __future__ import annotations
@@ -95,6 +95,7 @@ class StubEngine:
         magic = _MAGIC.search(request.prompt)
         word, number = magic.groups() if magic else ("", "")
         if word == "die":
+            time.sleep(float(number or 0))
             os.kill(os.getpid(), signal.SIGTERM if os.name == "nt" else signal.SIGKILL)
         if word == "hang":
             self._since = time.monotonic()

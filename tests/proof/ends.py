@@ -20,6 +20,8 @@ QUEUED, UNDELIVERED, READY = 10_000, 1_000, 2.0
 OWNED = 60.0
 """Seconds within which a job whose engine is gone has another."""
 NEIGHBOURS = 7
+BESIDE = 0.3
+"""Seconds that a poison lives: time for others to come beside it, if they are let."""
 WAYS: tuple[int, ...] = (signal.SIGKILL, signal.SIGSTOP)
 """An engine is killed, or stands still."""
 ENDS, STOPS = 10.0, 10
@@ -65,15 +67,18 @@ async def ready(*arguments: str, queued: int = QUEUED, undelivered: int = UNDELI
 
 
 async def owned(
-    seed: int, *arguments: str, poisoned: bool, patience: float = OWNED, ways: tuple[int, ...] = WAYS
-) -> list[str]:
-    """Eight jobs, perhaps a poison one among them; an engine is killed or hangs on the way."""
+    seed: int, *arguments: str, poisoned: bool, at: int | None = None, patience: float = OWNED,
+    ways: tuple[int, ...] = WAYS, seconds: float = 1.0,
+) -> list[str]:  # fmt: skip
+    """Eight jobs of so many ``seconds``, perhaps a poison one among them (number ``at``, or any); an engine
+    is killed or hangs on the way.
+    """
     rng = random.Random(seed)
     async with whole("--silent", "3", *arguments) as house:
         await house.start()
-        poison = rng.randrange(NEIGHBOURS + 1) if poisoned else -1
-        words = [f"fox {number} [[slow 1.0]]" for number in range(NEIGHBOURS + 1)]
-        words[poison] = "poison [[die]]" if poisoned else words[poison]
+        poison = -1 if not poisoned else rng.randrange(NEIGHBOURS + 1) if at is None else at
+        words = [f"fox {number} [[slow {seconds}]]" for number in range(NEIGHBOURS + 1)]
+        words[poison] = f"poison [[die {BESIDE}]]" if poisoned else words[poison]
         asks = [house.chat.say(each) for each in words]
         trouble = asyncio.create_task(_trouble(house, rng, ways))
         wrong = await _each_answered(house, asks, poison, patience)
@@ -152,9 +157,10 @@ def _owned(seed: int, control: bool) -> Played:
 
 
 def _poisoned(seed: int, control: bool) -> Played:
-    """The control: suspects are drawn beside others again."""
-    bad = ("--bad", "together") if control else ()
-    return Played(1, tuple(asyncio.run(owned(seed, *bad, poisoned=True))))
+    """The control: suspects are drawn beside others again, and the poison is ahead of all of them."""
+    if not control:
+        return Played(1, tuple(asyncio.run(owned(seed, poisoned=True))))
+    return Played(1, tuple(asyncio.run(owned(seed, "--bad", "together", poisoned=True, at=0))))
 
 
 def _stops(seed: int, control: bool) -> Played:
@@ -171,7 +177,7 @@ OWNERS = Proof(
 )  # fmt: skip
 POISON = Proof(
     "R13", "a poison job among 7, an engine killed or hung beside it: all 7 are delivered", 100, "poisons",
-    _poisoned, control_rounds=4,
+    _poisoned, control_rounds=4, control_rate=0.9,
 )  # fmt: skip
 STOPPED = Proof(
     "R18", "SIGTERM at any moment: within 10 s, exit 0, nothing lost", 500, "stops", _stops,
