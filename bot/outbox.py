@@ -82,6 +82,8 @@ class _Message:
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     over: bool = False
     """Its last word was shown, or given up."""
+    unheard: bool = False
+    """Something was shown of which nobody heard whether it was: it may yet come about, over what is newer."""
     place: Place = ""
     """Where the job's row says that it is."""
     unread: int = 0
@@ -117,6 +119,8 @@ class Outbox:
         self._due = asyncio.Event()
         self._ahead = float("inf")
         """Seconds that the wall clock was ahead of the loop's at the last look."""
+        self._before: int | None = None
+        """The newest job of the lives before; None: not known yet."""
         self._chats: OrderedDict[str, _Chat] = OrderedDict()
         self._messages: OrderedDict[int, _Message] = OrderedDict()
 
@@ -148,6 +152,8 @@ class Outbox:
     async def _round(self) -> None:
         try:
             await self._mind_the_clock()
+            if self._before is None:
+                self._before = await self._database.read(outbox.newest)
             due = await self._database.read(outbox.due, self._clock(), BATCH)
         except Refusal as refusal:
             log.warning("no deliveries", extra={"action": "disk", "code": refusal.code})
@@ -240,9 +246,19 @@ class Outbox:
             else:
                 await self._drop(delivery, "unsure")
         else:
-            await self._over(partial(outbox.delivered, seen=seen), delivery, place)
+            echo = 0.0 if delivery.redraw else self._echo(adapter, job.id)
+            await self._over(partial(outbox.delivered, seen=seen, echo=echo), delivery, place)
             self._due.set()  # a moderator may have been quicker than the chat
+            self._again(echo + 0.01)
             log.info("delivered", extra={"action": "delivered", "job": job.id})
+
+    def _echo(self, adapter: Adapter, job: int) -> float:
+        """Seconds after which it is shown once more (``adapter.echo``), lest something older stands over it:
+        what nobody heard of, or what a life before may have left on the line.
+        """
+        older = self._before is None or job <= self._before
+        doubtful = older or self._message(job).unheard
+        return float(getattr(adapter, "echo", 0.0)) if doubtful else 0.0
 
     async def _retry(self, delivery: Delivery, why: str, *, alone: bool = False) -> None:
         """It failed: once more later, and the whole chat with it unless it is only this one that ails."""
@@ -320,8 +336,19 @@ class Outbox:
         async with message.lock:
             if message.over:
                 return None
-            shown = await self._paced(adapter, place, reply)
+            shown = await self._heard(message, adapter, place, reply)
             if message.place != shown:
                 await self._database.write(jobs.set_place, reply.job, shown)
                 message.place = shown
             return shown
+
+    async def _heard(self, message: _Message, adapter: Adapter, place: Place, reply: Reply) -> Place:
+        """Show it; whatever ends that before it is known to have ended is remembered."""
+        before, message.unheard = message.unheard, True
+        try:
+            shown = await self._paced(adapter, place, reply)
+        except (Gone, Later):
+            message.unheard = before
+            raise
+        message.unheard = before
+        return shown

@@ -1,7 +1,7 @@
 """Finished jobs that somebody has yet to be shown. A row is made by settle or fail, in their transaction.
 
-What was shown is shown anew when a moderator covers, holds back or deletes it: its message is then only
-changed (``redraw``), never sent once more.
+What was shown is shown anew when a moderator covers, holds back or deletes it, or when something older may
+have been shown over it: its message is then only changed (``redraw``), never sent once more.
 """
 
 from __future__ import annotations
@@ -43,12 +43,12 @@ def again(tx: sqlite3.Connection, job_id: int, now: float) -> None:
     tx.execute("UPDATE outbox SET over = NULL, outcome = '', tries = 0, due = ? WHERE job = ?", (now, job_id))
 
 
-def redraw(tx: sqlite3.Connection, job_id: int) -> None:
-    """Its message is to be changed at once, if it was ever shown; one that waits shows what is then."""
+def redraw(tx: sqlite3.Connection, job_id: int, due: float = 0.0) -> None:
+    """Its message is to be changed at ``due``, if it was ever shown; one that waits shows what is then."""
     tx.execute(
-        "UPDATE outbox SET over = NULL, outcome = 'redraw', tries = 0, due = 0.0 "
-        "WHERE job = ? AND outcome IN ('delivered', 'left')",
-        (job_id,),
+        "UPDATE outbox SET over = NULL, outcome = 'redraw', tries = 0, due = ? "
+        "WHERE job = ? AND outcome IN ('delivered', 'left', 'redraw')",
+        (due, job_id),
     )
 
 
@@ -77,6 +77,12 @@ def hurry(tx: sqlite3.Connection, now: float) -> None:
     tx.execute("UPDATE outbox SET due = ?1 WHERE over IS NULL AND due > ?1", (now,))
 
 
+def newest(tx: sqlite3.Connection) -> int:
+    """The newest job there is, 0 if there is none."""
+    (found,) = tx.execute("SELECT coalesce(max(id), 0) FROM job").fetchone()
+    return int(found)
+
+
 def next_due(tx: sqlite3.Connection) -> float | None:
     """When the next delivery is due (Unix s), or None if nothing is owed."""
     (when,) = tx.execute("SELECT min(due) FROM outbox WHERE over IS NULL").fetchone()
@@ -84,11 +90,13 @@ def next_due(tx: sqlite3.Connection) -> float | None:
 
 
 def delivered(
-    tx: sqlite3.Connection, delivery_id: int, place: str, now: float, seen: tuple[str, int] | None = None
-) -> bool:
+    tx: sqlite3.Connection, delivery_id: int, place: str, now: float, seen: tuple[str, int] | None = None,
+    *, echo: float = 0.0,
+) -> bool:  # fmt: skip
     """It was shown at ``place``, and the job is there from now on; False if it was over already.
 
-    If it no longer looks as when it was ``seen``, a moderator was quicker: it is to be redrawn.
+    If it no longer looks as when it was ``seen``, a moderator was quicker: it is to be redrawn. Also when
+    something older may be shown over it for ``echo`` seconds more: after them.
     """
     row = tx.execute(
         "UPDATE outbox SET over = ?, outcome = 'delivered' WHERE id = ? AND over IS NULL RETURNING job",
@@ -98,6 +106,8 @@ def delivered(
         tx.execute("UPDATE job SET place = ? WHERE id = ?", (place, row[0]))
         if seen is not None and looks(tx, row[0]) != seen:
             redraw(tx, row[0])
+        elif echo:
+            redraw(tx, row[0], now + echo)
     return row is not None
 
 

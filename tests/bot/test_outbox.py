@@ -471,16 +471,26 @@ async def test_a_thousand_owed_to_a_sleeping_chat_do_not_starve_the_others(post:
 # --- what was shown is redrawn
 
 
-async def drawn(post: Post) -> int:
-    """A job with a picture, shown."""
+async def queued(post: Post) -> int:
+    """A job that waits."""
     new = NewJob(
         post.account, f"k{next(post.keys)}", Request(prompt="fox", count=1), 1, 1.0, "test:chat", "en"
     )
-    job = await post.database.write(jobs.submit, new, 0.0, limit=10_000)
+    return (await post.database.write(jobs.submit, new, 0.0, limit=10_000)).id
+
+
+async def settle(post: Post, job: int) -> None:
+    """It has its picture."""
     await post.database.write(jobs.claim, "engine", 0.0)
     kept = gallery.Kept("a" * 64, b"webp", 0, 1, 16, 16, 100)
-    await post.database.write(jobs.settle, job.id, 1, [kept], 1.0, time.time())
-    return job.id
+    await post.database.write(jobs.settle, job, 1, [kept], 1.0, time.time())
+
+
+async def drawn(post: Post) -> int:
+    """A job with a picture, owed."""
+    job = await queued(post)
+    await settle(post, job)
+    return job
 
 
 async def looks(job: Job) -> Reply:
@@ -517,6 +527,54 @@ async def test_what_is_covered_while_it_is_being_shown_is_redrawn(post: Post) ->
                 await asyncio.sleep(0.005)
         await post.settled()
     assert post.texts() == ["as it is", "withheld"]
+
+
+@pytest.mark.parametrize("echo", [0.05, 0.0], ids=["echo", "none"])
+async def test_a_picture_is_shown_once_more_if_something_unheard_may_stand_over_it(
+    echo: float, post: Post
+) -> None:
+    """Where chats keep edits in order, there is no echo, and nothing is repeated."""
+
+    def unheard(place: str, reply: Reply) -> None:
+        if reply.text == "queued":
+            raise Unsure(repeatable=True)
+
+    post.adapter.after, post.adapter.echo = unheard, echo
+    async with post.running(finish=looks) as out:
+        job = await queued(post)
+        with pytest.raises(Unsure):
+            await out.show(post.adapter, "test:chat/1", Reply("queued", job=job))
+        await settle(post, job)
+        heard = await drawn(post)
+        out.wake()
+        await post.settled()
+    shown = [(each.reply.job, each.reply.redraws) for each in post.adapter.shown]
+    again = [(job, True)] if echo else []
+    assert shown == [(job, False), (job, False), (heard, False), *again]
+
+
+async def test_a_picture_of_an_earlier_life_is_shown_once_more(post: Post) -> None:
+    """Whatever it had sent may still be on the line."""
+    post.adapter.echo = 0.05
+    job = await drawn(post)
+    async with post.running(finish=looks):
+        await post.settled()
+    assert [(each.reply.job, each.reply.redraws) for each in post.adapter.shown] == [
+        (job, False), (job, True),
+    ]  # fmt: skip
+
+
+async def test_what_is_covered_before_its_echo_is_redrawn_at_once(post: Post) -> None:
+    post.adapter.echo = 3_600.0
+    job = await drawn(post)
+    async with post.running(finish=looks) as out:
+        await post.settled(all_but=1)
+        await post.adapter.until(lambda reply: reply.job == job)
+        await post.database.write(jobs.show_as, job, "spoiler")
+        out.wake()
+        await post.adapter.until(lambda reply: reply.text == "spoiler")
+        await post.settled()
+    assert post.texts() == ["as it is", "spoiler"]
 
 
 async def test_what_was_never_shown_is_not_redrawn_and_what_is_gone_is_no_error(post: Post) -> None:

@@ -23,6 +23,7 @@ class FakeAdapter:
     def __init__(self, name: str = "test", pace: float = 0.0) -> None:
         self.name = name
         self.pace = pace
+        self.echo = 0.0
         self.shown: list[Shown] = []
         self.messages: dict[Place, Reply] = {}
         self.fault: Callable[[Place, Reply], None] = lambda place, reply: None

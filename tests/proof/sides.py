@@ -102,6 +102,7 @@ def quick() -> Iterator[None]:
         mock.patch("bot.adapters.discord.rest.PATIENCE", 1.5),
         mock.patch("bot.adapters.discord.asked.GRACE", 0.05),
         mock.patch("bot.adapters.discord.deliver.FIRST", 1.0),
+        mock.patch("bot.adapters.discord.adapter.ECHO", 1.0),
         mock.patch("bot.adapters.discord.client.AGAIN", (0.1, 0.2)),
         mock.patch("bot.adapters.discord.client.SILENCE", SILENCE),
         mock.patch("bot.adapters.discord.client.SIGNING", SIGNING),

@@ -41,6 +41,8 @@ PARTING = 0.3
 """Seconds of them until the connection is closed under what has not ended by itself."""
 STALE = 2.5
 """Seconds on its way after which Discord is asked first whether it still waits for an answer."""
+ECHO = 15.0
+"""Seconds in which an edit may still come about that nobody heard of: given up, or sent by a life before."""
 PRESENCE = 20.0
 """Seconds between two looks at how busy the house is."""
 
@@ -82,6 +84,11 @@ class Discord:
         table, memo = commands(house.commands()), data / "discord.commands"
         client = Client(config.token, table, memo, api_root=config.api_root)
         return cls(house, client, clock=clock, tell=tell)
+
+    @property
+    def echo(self) -> float:
+        """Seconds after which a picture is shown once more that an older edit may stand over."""
+        return ECHO
 
     # --- life
 
