@@ -37,6 +37,10 @@ SET_BACK = 1.0
 """Seconds that a clock must go back by to count as set back."""
 DISK = 5.0
 """Seconds until another look when the disk refused."""
+REFUSES = frozenset({"disk_full", "disk_error", "data_read_only", "database_locked"})
+"""What passes by itself, or by somebody's hand: no try of any delivery. A damaged row stays damaged."""
+LONGEST = 300.0
+"""Seconds that a delivery is put off by at most, but by a chat that says for how long."""
 UNREADABLE = 60.0
 """Most seconds until another look for a picture that could not be read: for ever, its disk may be away."""
 TRIES = 12
@@ -51,7 +55,7 @@ async def _nobody(job: Job) -> Reply:
 
 def backoff(tries: int) -> float:
     """Seconds until the next try: 1, 2, 4 … at most 5 minutes."""
-    return min(300.0, 2.0 ** min(tries, 10))
+    return min(LONGEST, 2.0 ** min(tries, 10))
 
 
 def _look(tx: Connection, delivery: Delivery, now: float) -> tuple[bool, Job | None, tuple[str, int] | None]:
@@ -169,12 +173,14 @@ class Outbox:
                 chat.task.add_done_callback(partial(self._after, chat))
 
     async def _mind_the_clock(self) -> None:
-        """The rows tell the wall clock's time. Where it was set back, or nobody was here to see it, all that
-        is owed is due now; a chat that put us off is closed all the same.
+        """The rows tell the wall clock's time. Where it was set back all that is owed is due now; a chat that
+        put us off is closed all the same. At a start, when nobody was here to see it, only what is owed later
+        than we put anything off: no restart is to spend a try.
         """
         ahead = self._clock() - asyncio.get_running_loop().time()
         if ahead < self._ahead - SET_BACK:
-            await self._database.write(outbox.hurry, self._clock())
+            believed = LONGEST if self._ahead == float("inf") else 0.0
+            await self._database.write(outbox.hurry, self._clock(), believed)
         self._ahead = ahead
 
     def _chat(self, name: str) -> _Chat:
@@ -202,9 +208,8 @@ class Outbox:
         for delivery in deliveries:
             try:
                 await self._deliver(delivery)
-            except Refusal as refusal:  # the disk: the row is as it was, and this was no try of its chat's
-                log.warning("delivery waits", extra={"action": "disk", "code": refusal.code})
-                self._close(chat, DISK)
+            except Refusal as refusal:
+                await self._refused(chat, delivery, refusal)
             except Exception:
                 log.exception("delivery broke", extra={"action": "broke", "job": delivery.job})
                 await self._retry(delivery, "broken", alone=True)
@@ -225,6 +230,8 @@ class Outbox:
                 try:
                     finished = await self._finished(job)
                 except Refusal as refusal:
+                    if refusal.code not in REFUSES:
+                        raise
                     await self._unreadable(delivery, refusal)
                     return
                 self._message(job.id).unread = 0
@@ -269,6 +276,18 @@ class Outbox:
         if not alone:
             self._close(self._chat(lane(delivery.place)), pause)
         await self._later(delivery, pause, failed=True)
+
+    async def _refused(self, chat: _Chat, delivery: Delivery, refusal: Refusal) -> None:
+        """By the disk: the row is as it was, and this was no try of its chat's. Else its row is damaged: only
+        this one ails, and is given up at last.
+        """
+        about = {"code": refusal.code, "job": delivery.job}
+        if refusal.code in REFUSES:
+            log.warning("delivery waits", extra={"action": "disk", **about})
+            self._close(chat, DISK)
+        else:
+            log.error("delivery broke", extra={"action": "broke", **about})
+            await self._retry(delivery, "broken", alone=True)
 
     async def _unreadable(self, delivery: Delivery, refusal: Refusal) -> None:
         """Its pictures are there and cannot be read now: the others do not wait for it, and it is no try."""

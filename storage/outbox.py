@@ -72,9 +72,9 @@ def is_due(tx: sqlite3.Connection, delivery_id: int, now: float) -> bool:
     return bool(found)
 
 
-def hurry(tx: sqlite3.Connection, now: float) -> None:
-    """All that is owed is due at once: what was put off was so by a clock that was wrong."""
-    tx.execute("UPDATE outbox SET due = ?1 WHERE over IS NULL AND due > ?1", (now,))
+def hurry(tx: sqlite3.Connection, now: float, believed: float = 0.0) -> None:
+    """What is owed more than ``believed`` seconds from now is due at once: a wrong clock put it off."""
+    tx.execute("UPDATE outbox SET due = ?1 WHERE over IS NULL AND due > ?1 + ?2", (now, believed))
 
 
 def newest(tx: sqlite3.Connection) -> int:

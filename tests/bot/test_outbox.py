@@ -122,12 +122,40 @@ async def test_the_control_waits_for_as_long_as_the_clock_was_ahead(
     post: Post, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "LOOK", 0.01)
-    monkeypatch.setattr(outbox, "hurry", lambda tx, now: None)
+    monkeypatch.setattr(outbox, "hurry", lambda tx, now, believed: None)
     await post.owe(at=time.time() + 86_400.0)
     async with post.running():
         await asyncio.sleep(0.3)
     assert post.texts() == []
     assert await post.owed() == 1
+
+
+@pytest.mark.parametrize("hurries", [False, True])
+async def test_a_restart_spends_no_try_of_what_was_put_off(
+    post: Post, monkeypatch: pytest.MonkeyPatch, hurries: bool
+) -> None:
+    """Twelve restarts while a chat breaks give no picture up. The control hurries all at every start."""
+    monkeypatch.setattr(module, "backoff", lambda tries: module.LONGEST)
+    if hurries:
+        monkeypatch.setattr(module, "LONGEST", 0.0)
+        monkeypatch.setattr(module, "backoff", lambda tries: 1_000.0)
+    ails = await post.owe("test:ails")
+    tries = 0
+
+    def breaks(place: str, reply: Reply) -> None:
+        nonlocal tries
+        if reply.job == ails:
+            tries += 1
+            raise Unsure(repeatable=True)
+
+    post.adapter.fault = breaks
+    for _ in range(module.TRIES):
+        fine = await post.owe("test:fine")
+        async with post.running():
+            await post.adapter.until(lambda reply, fine=fine: reply.job == fine)  # type: ignore[misc]
+            await post.settled(all_but=1)
+    assert tries > 1 if hurries else tries == 1
+    assert await post.owed() == 1 or hurries
 
 
 async def test_a_disk_that_refuses_in_the_middle_of_a_delivery_is_no_bug_and_no_try(
@@ -278,6 +306,41 @@ async def test_a_delivery_that_breaks_does_not_hold_its_chat_up(
     async with post.running(finish=breaks):
         await post.settled(all_but=1)
     assert post.texts() == [f"done {fine}"]
+
+
+@pytest.mark.parametrize("damaged", ["the row", "its pictures"])
+@pytest.mark.parametrize("gives_up", [True, False])
+async def test_a_damaged_delivery_is_given_up_at_last_and_holds_up_nobody(
+    post: Post, monkeypatch: pytest.MonkeyPatch, damaged: str, gives_up: bool
+) -> None:
+    """The control takes it for a disk that comes back, and waits for ever."""
+    monkeypatch.setattr(module, "backoff", lambda tries: 0.001)
+    monkeypatch.setattr(module, "DISK", 0.01)
+    if not gives_up:
+        monkeypatch.setattr(module, "REFUSES", module.REFUSES | {"database_corrupt"})
+    broken = await post.owe()
+    if damaged == "the row":
+        ruin = "UPDATE job SET language = CAST(x'ff' AS TEXT) WHERE id = ?"
+        await post.database.write(lambda tx: tx.execute(ruin, (broken,)).rowcount)
+    fine, looks = await post.owe("test:chat"), itertools.count()
+
+    async def reads(job: Job) -> Reply:
+        if job.id == broken:
+            next(looks)
+            raise Refusal("database_corrupt", detail="text")
+        return await finished(job)
+
+    async with post.running(finish=reads):
+        if gives_up:
+            await post.settled()
+        else:
+            await asyncio.sleep(0.5)
+    shown = [f"done {fine}"]
+    if gives_up:
+        assert post.texts() == shown
+    else:
+        assert post.texts() == ([] if damaged == "the row" else shown)
+        assert await post.owed() == 1 + (damaged == "the row")
 
 
 async def test_a_picture_whose_file_is_gone_is_a_sentence(tmp_path: Path) -> None:
