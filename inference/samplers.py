@@ -120,6 +120,9 @@ SCHEDULERS: dict[str, tuple[str, dict[str, Any]]] = {
 PLAIN = "euler"
 """It knows no setting that is not linear: what to use where another is refused."""
 _NON_LINEAR = ("thresholding", "clip_sample")
+ZERO_SNR = "rescale_betas_zero_snr"
+"""A model that learnt from pure noise on (zero terminal SNR: Lin et al. 2023, arXiv 2305.08891); a scheduler
+that does not know this setting would draw with other betas than the model's, and say nothing."""
 _DEFAULTS = {"clip_sample": False}
 """Where a model's configuration is silent; diffusers' own default for DDIM is the non-linear one."""
 
@@ -127,7 +130,7 @@ _DEFAULTS = {"clip_sample": False}
 def scheduler(name: str, config: Mapping[str, Any], prediction: str) -> Any:
     """The diffusers scheduler behind ``name`` with a model's configuration.
 
-    Raises BadSampler: sampler_unknown, sampler_prediction, sampler_not_linear.
+    Raises BadSampler: sampler_unknown, sampler_prediction, sampler_not_linear, sampler_zero_snr.
     """
     if name not in SCHEDULERS:
         raise BadSampler("sampler_unknown", name)
@@ -142,6 +145,8 @@ def scheduler(name: str, config: Mapping[str, Any], prediction: str) -> Any:
     for setting in _NON_LINEAR:
         if setting in known and settings.get(setting):
             raise BadSampler("sampler_not_linear", f"{name} with {setting}; {PLAIN} works")
+    if settings.get(ZERO_SNR) and ZERO_SNR not in known and prediction != "flow_prediction":
+        raise BadSampler("sampler_zero_snr", f"{name} without {ZERO_SNR}; {PLAIN} works")
     return kind(**{key: value for key, value in settings.items() if key in known})
 
 
@@ -151,9 +156,8 @@ def compile(  # noqa: A001 - it is what it does; called as samplers.compile
     """The table of sampler ``name`` at ``steps`` steps; with a ``source`` (img2img) it starts at step
     ``begin``.
 
-    Cached. Raises BadSampler: sampler_unknown, sampler_prediction, sampler_not_linear, sampler_steps (this
-    sampler cannot take so many steps).
-
+    Cached. Raises BadSampler: sampler_unknown, sampler_prediction, sampler_not_linear, sampler_zero_snr,
+    sampler_steps (this sampler cannot take so many steps).
     """
     key = json.dumps(dict(config), sort_keys=True, default=list)
     return _compile(name, steps, key, prediction, begin, source)

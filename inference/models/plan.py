@@ -108,6 +108,11 @@ def examine(spec: ModelSpec, *, download: bool = False) -> Plan:
     raise BadModel("model_missing", printable(path.name or source))
 
 
+FROM_NOISE = {"rescale_betas_zero_snr": True, "timestep_spacing": "trailing"}
+"""Scheduler settings of a file marked ``ztsnr``: it learnt from pure noise on, so the first step is there
+(Lin et al. 2023, arXiv 2305.08891, sections 3.1 and 3.3)."""
+
+
 def stems(kind: str) -> dict[str, str]:
     """Part → name of its weights, for one kind of Stable Diffusion."""
     return STEMS | SECOND if kind == "sdxl" else STEMS
@@ -148,6 +153,8 @@ def from_file(path: Path) -> Plan:
     configs = from_folder_configs(folder, kind)
     if "v_pred" in found.tensors:
         configs["scheduler"]["prediction_type"] = "v_prediction"
+        if "ztsnr" in found.tensors:
+            configs["scheduler"] |= FROM_NOISE
     headers: dict[str, tuple[Header, ...]] = dict.fromkeys(stems(kind), (found,))
     return _plan(folder, configs, headers, single=True, kind=kind, zeros=kind == "sdxl", words=Folder(SD15))
 

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from torch.overrides import TorchFunctionMode
 
 from inference import samplers
+from inference.models import plan
 from inference.request import SAMPLERS
 from inference.samplers import COLUMNS, LATENTS, OUTPUTS, BadSampler, Table
 
@@ -31,9 +32,14 @@ def _model(x: torch.Tensor, t: float) -> torch.Tensor:
 
 
 def _by_diffusers(
-    name: str, steps: int, prediction: str, begin: int, source: torch.Tensor | None
+    name: str,
+    steps: int,
+    prediction: str,
+    begin: int,
+    source: torch.Tensor | None,
+    config: dict[str, Any] = SD15,
 ) -> torch.Tensor:
-    made = samplers.scheduler(name, SD15, prediction)
+    made = samplers.scheduler(name, config, prediction)
     made.set_timesteps(steps)
     generator = torch.Generator().manual_seed(7)
     noise = torch.randn(SHAPE, generator=generator).double()
@@ -100,6 +106,32 @@ def test_table_from_a_source_equals_scheduler(name: str, steps: int, begin: int)
     source = torch.randn(SHAPE, generator=torch.Generator().manual_seed(11))
     table = samplers.compile(name, steps, SD15, "epsilon", begin, source=True)
     assert _error(_by_table(table, source), _by_diffusers(name, steps, "epsilon", begin, source)) < 1e-6
+
+
+WITHOUT = ("pndm", "deis", "flow_euler")
+"""Samplers whose schedulers know no zero terminal SNR."""
+
+
+@pytest.mark.parametrize("steps", [2, 20])
+@pytest.mark.parametrize("name", [name for name in SAMPLERS if name not in WITHOUT])
+def test_a_model_that_begins_at_pure_noise_is_drawn_as_by_its_scheduler(name: str, steps: int) -> None:
+    """Also where the first latent is 4096 times as large as noise, and from the very last time on."""
+    config = SD15 | plan.FROM_NOISE
+    table = samplers.compile(name, steps, config, "v_prediction")
+    theirs = _by_diffusers(name, steps, "v_prediction", 0, None, config)
+    assert table.t[0] == 999
+    assert _error(_by_table(table, None), theirs) < 2e-6
+    other = samplers.compile(name, steps, SD15 | {"timestep_spacing": "trailing"}, "v_prediction")
+    assert _error(_by_table(other, None), theirs) > 1e-3, "the control: betas that are not rescaled"
+
+
+@pytest.mark.parametrize("name", WITHOUT)
+def test_a_sampler_that_cannot_begin_at_pure_noise_is_refused_by_name(name: str) -> None:
+    with pytest.raises(BadSampler) as caught:
+        samplers.compile(name, 10, SD15 | plan.FROM_NOISE, "v_prediction")
+    assert caught.value.code == "sampler_zero_snr"
+    assert caught.value.detail.startswith(name)
+    assert samplers.PLAIN in caught.value.detail
 
 
 def test_flow_table_equals_scheduler_for_a_flow_model() -> None:

@@ -201,6 +201,24 @@ def test_a_v_prediction_file_says_so_by_a_tensor(tmp_path: Path) -> None:
     assert load(ModelSpec(name="xl", source=str(file))).prediction == "v_prediction"
 
 
+@pytest.mark.usefixtures("tiny_configs")
+@pytest.mark.parametrize(
+    ("marks", "rescaled"), [(("v_pred", "ztsnr"), True), (("v_pred",), False), (("ztsnr",), False)]
+)
+def test_a_file_that_learnt_from_pure_noise_on_is_drawn_so(
+    tmp_path: Path, marks: tuple[str, ...], rescaled: bool
+) -> None:
+    """A model that predicts the noise cannot have: there is nothing to see in pure noise."""
+    file = tiny.single_file_xl(tmp_path / "xl.safetensors")
+    save_file(load_file(file) | {mark: torch.zeros(1) for mark in marks}, file)
+    model = load(ModelSpec(name="xl", source=str(file)))
+    assert bool(model.scheduler_config.get("rescale_betas_zero_snr")) is rescaled
+    with running(("xl", Spy(model))) as harness:
+        assert len(harness.drawn(ask()).pictures) == 1
+        (other,) = harness.wait(harness.draw(ask(sampler="pndm")))
+    assert (getattr(other, "code", "") == "sampler_zero_snr") is rescaled
+
+
 def test_names_of_a_full_sdxl_file_are_those_diffusers_reads() -> None:
     """Our names → diffusers' own converters → the keys of the modules, for every weight of real SDXL."""
     convert: Any = single_file_utils
