@@ -117,7 +117,7 @@ class _Link:
     running: dict[int, Job] = field(default_factory=dict)
     """What it was given and has not answered."""
     weights: dict[int, float] = field(default_factory=dict)
-    """Account → its share, where that was seen."""
+    """Account that is drawn for → its share, where that was seen."""
     done: dict[int, float] = field(default_factory=dict)
     """Job → share of it that is drawn, 0 to 1."""
 
@@ -531,8 +531,10 @@ class Dispatch:
 
     def _free(self, link: _Link, job: int, attempt: int) -> None:
         if link.draws(job, attempt):
-            del link.running[job]
+            account = link.running.pop(job).account
             link.done.pop(job, None)
+            if all(other.account != account for other in link.running.values()):
+                link.weights.pop(account, None)
         self._arrival.set()
 
     async def _settle(self, link: _Link, drawn: wire.Drawn) -> None:

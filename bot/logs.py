@@ -90,7 +90,7 @@ def start(
         old.close()
     root.addHandler(handler)
     root.setLevel(level.upper())
-    for noisy in ("httpx", "httpcore", "aiohttp.access", "discord", "telegram"):
+    for noisy in ("httpx", "httpcore", "aiohttp.access", "discord", "telegram", "apscheduler"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
 
 

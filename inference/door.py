@@ -91,7 +91,11 @@ async def _unix(accept: Accept, path: Path) -> asyncio.Server:
     """Its owner's alone, as the folder is that it lies in: nobody else reaches it before it is."""
     path.unlink(missing_ok=True)  # noqa: ASYNC240 - a name in a folder of our own
     server = await asyncio.start_unix_server(accept, path)
-    path.chmod(0o600)  # noqa: ASYNC240 - not by umask: that is every thread's, and every task's meanwhile
+    try:  # not by umask: that is every thread's, and every task's meanwhile
+        path.chmod(0o600)  # noqa: ASYNC240 - one call
+    except OSError:
+        server.close()
+        raise
     return server
 
 

@@ -598,6 +598,7 @@ async def test_a_broken_model_is_refused_before_anything_is_charged(tmp_path: Pa
 
 
 async def test_a_source_that_is_gone_fails_the_job_and_refunds(tmp_path: Path) -> None:
+    (tmp_path / "pictures").mkdir()  # else the disk is away, and it may come back
     async with house(tmp_path) as home, home.running():
         await home.engine.hello(1)
         job = await home.submit(source="0" * 64)

@@ -444,7 +444,7 @@ def play(
         loop = made(seed, shuffled=seed % 2 == 0)
         world = World(loop, seed, random.Random(f"world {seed}"), impatient=impatient)
         day = _made(world, Path(folder) / "data", size)
-        os.umask(0o077)
+        stack.callback(os.umask, os.umask(0o077))
         stack.enter_context(_heard(world))
         stack.enter_context(_secrets(seed))
         stack.enter_context(day.disk.pictures())

@@ -401,7 +401,10 @@ class Api:
         kind = media_type(data)
         if kind is None:
             raise Denied(404, "missing")
-        headers = {"Content-Type": kind, "Cache-Control": "private, max-age=31536000, immutable"}
+        tag = f'"{digest}-{kind}"'
+        headers = {"Content-Type": kind, "ETag": tag, "Cache-Control": "private, no-cache"}
+        if request.headers.get("If-None-Match") == tag:  # it never changes, but it may be held back meanwhile
+            return web.Response(status=304, headers=headers)
         if "download" in request.query:
             name = f"falopitas-{digest[:12]}.{kind.removeprefix('image/')}"
             headers["Content-Disposition"] = f'attachment; filename="{name}"'
