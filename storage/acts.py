@@ -125,6 +125,11 @@ def why(tx: sqlite3.Connection, what: str, account: int, job: int) -> str:
     return "" if row is None else str(msgspec.json.decode(row[0]).get("reason", ""))
 
 
+def stands(tx: sqlite3.Connection, what: str, account: int, job: int) -> bool:
+    """Did a moderator do that to the pictures of an account's job, and nobody undo it?"""
+    return tx.execute(_WHY_SQL, (account, what, job)).fetchone() is not None
+
+
 def undo(tx: sqlite3.Connection, act: Act, now: float) -> None:
     """Put everything as it was before, the last first; ``act`` must not be undone yet."""
     for number, (kind, *values) in reversed(list(enumerate(act.back))):

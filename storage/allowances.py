@@ -28,12 +28,15 @@ _DAYS: dict[Period, float] = {"day": 1.0, "week": 7.0, "month": 30.4}
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """Where something is asked, and as what: see ``Call`` in ``bot/talk.py``."""
+    """Where something is asked, and as what: see ``Call`` in ``bot/talk.py``; who ``moderates`` there is no
+    newcomer.
+    """
 
     community: str = HOUSE
     channel: str = ""
     roles: tuple[str, ...] = ()
     adult: bool = False
+    moderates: bool = False
 
 
 @dataclass(frozen=True, slots=True)

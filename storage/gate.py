@@ -27,21 +27,24 @@ class Ticket:
 
 
 def admit(
-    tx: sqlite3.Connection, account: int, scene: Scene, request: Request, price: int, now: float
-) -> Ticket:
+    tx: sqlite3.Connection, account: int, scene: Scene, request: Request, price: int, now: float,
+    *, approved: bool = False,
+) -> Ticket:  # fmt: skip
     """Let a request in. Raises Refusal, in this order: blocked, frozen, raid, not_here, not_you, limit_…,
-    closed, too_fast, crowded, at_once, over_….
+    closed, too_fast, crowded, at_once, over_…. One that a moderator ``approved`` comes at any pace, in a raid
+    too.
     """
     _sanctioned(tx, account, scene, now)
     rules = policy.counts(tx, scene.community, scene.channel)
     roles = allowances.roles_of(tx, account, scene)
-    fresh = is_new(tx, account, scene.community, now)
-    if fresh and rules.raid is not None and now < rules.raid:
+    fresh = not scene.moderates and is_new(tx, account, scene.community, now)
+    if fresh and rules.raid is not None and now < rules.raid and not approved:
         raise Refusal("raid", until=Moment(rules.raid, rules.zone or "UTC"))
     _welcome(tx, rules, scene, roles)
     policy.check_request(rules, request)
     price = _tariff(rules, price, request.count, now)
-    _pace(tx, account, scene, rules, now)
+    if not approved:
+        _pace(tx, account, scene, rules, now)
     shares = allowances.payers(tx, account, scene, price, now)
     share = rules.newcomers if fresh and rules.newcomers is not None else 1.0
     return Ticket(price, shares, share * weight(rules, roles))
@@ -90,15 +93,30 @@ def is_new(tx: sqlite3.Connection, account: int, community: str, now: float) -> 
     return bool(tx.execute(_NEW_SQL, (account, community, now - NEW)).fetchone()[0])
 
 
-def waiting_newcomers(tx: sqlite3.Connection, community: str, now: float) -> tuple[int, ...]:
-    """The jobs that newcomers have waiting there."""
-    sql = "SELECT id, account FROM job WHERE status = 'queued' AND community = ? ORDER BY id"
-    rows = tx.execute(sql, (community,)).fetchall()
-    new = {account: is_new(tx, account, community, now) for account in {account for _, account in rows}}
-    return tuple(job for job, account in rows if new[account])
+WAITING_SQL = """
+    SELECT id, account, community FROM job
+    WHERE status = 'queued' AND (?1 = '' OR +community = ?1) AND (?2 = '' OR channel = ?2)
+"""
+"""Of what waits, never of all that was ever asked for there."""
 
 
-_NEWEST_HERE_SQL = "SELECT created FROM job WHERE community = ? ORDER BY created DESC LIMIT 1 OFFSET ?"
+def waiting_newcomers(
+    tx: sqlite3.Connection, community: str, channel: str, now: float, *, but: int
+) -> tuple[int, ...]:
+    """The jobs that newcomers have waiting where a policy of this community, or of its ``channel``, counts
+    (of the house: everywhere); none of the account ``but``.
+    """
+    rows = sorted(tx.execute(WAITING_SQL, (community, channel)).fetchall())
+    people = {(account, place) for _, account, place in rows if account != but}
+    new = {person for person in people if is_new(tx, *person, now)}
+    return tuple(job for job, *person in rows if tuple(person) in new)
+
+
+CROWD_SQL = """
+    SELECT created FROM job WHERE community = ? AND created > ? AND created <= ?
+    ORDER BY created DESC LIMIT 1 OFFSET ?
+"""
+"""When the first of the newest so many of a minute was asked for; one of the future is a clock's mistake."""
 _NEWEST_SQL = "SELECT created FROM job WHERE account = ? ORDER BY id DESC LIMIT 1 OFFSET ?"
 _UNFINISHED_SQL = """
     SELECT (SELECT count(*) FROM job WHERE account = ?1 AND status = 'queued')
@@ -112,8 +130,9 @@ def _pace(tx: sqlite3.Connection, account: int, scene: Scene, rules: Policy, now
         if row is not None and now - MINUTE < row[0] <= now:  # one of the future is a clock's mistake
             raise Refusal("too_fast", limit=rules.burst, left=row[0] + MINUTE - now)
     if rules.crowd is not None:
-        row = tx.execute(_NEWEST_HERE_SQL, (scene.community, rules.crowd - 1)).fetchone()
-        if row is not None and now - MINUTE < row[0] <= now:
+        minute = (scene.community, now - MINUTE, now)
+        row = tx.execute(CROWD_SQL, (*minute, rules.crowd - 1)).fetchone()
+        if row is not None:
             raise Refusal("crowded", limit=rules.crowd, left=row[0] + MINUTE - now)
     if rules.at_once is not None:
         (unfinished,) = tx.execute(_UNFINISHED_SQL, (account,)).fetchone()

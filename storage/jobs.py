@@ -194,7 +194,9 @@ def submit(tx: sqlite3.Connection, new: NewJob, now: float, *, limit: int) -> Jo
         raise Refusal("queue_full", limit=limit)
     ticket = (
         gate.Ticket(new.price, (allowances.Share(new.price),)) if unlimited
-        else gate.admit(tx, new.account, new.scene, new.request, new.price, now)
+        else gate.admit(
+            tx, new.account, new.scene, new.request, new.price, now, approved=new.turn is not None
+        )
     )  # fmt: skip
     turn, share = max(clock, finish) if new.turn is None else new.turn, new.cost / (weight * ticket.weight)
     job = _insert(tx, replace(new, price=ticket.price), turn, share, now)
@@ -368,8 +370,9 @@ def fail(tx: sqlite3.Connection, job_id: int, attempt: int, code: str, now: floa
     return None if job is None else _end(tx, job, Status.FAILED, now, code=code)
 
 
-def cancel(tx: sqlite3.Connection, job_id: int, now: float) -> Job | None:
-    """Stop a queued or running job and refund all; None if it was over already.
+def cancel(tx: sqlite3.Connection, job_id: int, now: float, code: str = "") -> Job | None:
+    """Stop a queued or running job and refund all, with the ``code`` of the refusal that says why, if any;
+    None if it was over already.
 
     A queued one gives its share back to the account's finish; a running one has used the machine.
     """
@@ -382,12 +385,12 @@ def cancel(tx: sqlite3.Connection, job_id: int, now: float) -> Job | None:
             "WHERE id = ?",
             (job.id, job.account),
         )
-    return _end(tx, job, Status.CANCELLED, now)
+    return _end(tx, job, Status.CANCELLED, now, code=code)
 
 
-def cancel_all(tx: sqlite3.Connection, ids: Iterable[int], now: float) -> tuple[Job, ...]:
+def cancel_all(tx: sqlite3.Connection, ids: Iterable[int], now: float, code: str = "") -> tuple[Job, ...]:
     """Cancel each as ``cancel`` does; those that were not over."""
-    return tuple(job for each in ids if (job := cancel(tx, each, now)) is not None)
+    return tuple(job for each in ids if (job := cancel(tx, each, now, code)) is not None)
 
 
 def requeue(

@@ -106,13 +106,15 @@ def at_tariff(policy: Policy, tariff: Tariff) -> tuple[Hours, ...]:
 
 
 def counts(tx: sqlite3.Connection, community: str, channel: str = "") -> Policy:
-    """What counts there: the channel's word over the community's over the house's."""
+    """What counts there: the channel's word over the community's over the house's; of raids the longest."""
     layers = dict.fromkeys([(community, channel), (community, ""), (HOUSE, "")])
     policies = [said(tx, *layer) for layer in layers]
-    return Policy(**{
+    parts = {
         name: next((value for each in policies if (value := getattr(each, name)) is not None), None)
         for name in Policy.__struct_fields__
-    })  # fmt: skip
+    }
+    raids = [each.raid for each in policies if each.raid is not None]  # one that is over hides no other
+    return Policy(**parts | {"raid": max(raids, default=None)})
 
 
 def channels(tx: sqlite3.Connection, community: str) -> tuple[tuple[str, Policy], ...]:

@@ -119,9 +119,12 @@ def of_account(
 
 
 def all_of(tx: sqlite3.Connection, community: str, now: float) -> tuple[Sanction, ...]:
-    """Everything that counts in this community now, the newest first."""
+    """Everything that counts in this community now, the newest first; each once, however many accounts its
+    person has.
+    """
     rows = tx.execute(
-        f"{_SELECT} WHERE ended = 0 AND community = ? AND (until IS NULL OR until > ?) ORDER BY id DESC",
+        f"{_SELECT} WHERE ended = 0 AND community = ? AND (until IS NULL OR until > ?) "
+        "GROUP BY origin ORDER BY min(id) DESC",
         (community, now),
     ).fetchall()
     return tuple(Sanction(*row) for row in rows)

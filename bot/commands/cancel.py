@@ -45,5 +45,10 @@ def _mine(tx: Connection, account: int, wanted: int | None) -> Job:
 
 def cancelled(job: Job, language: str) -> Reply:
     """What is left of the message of a job that somebody stopped."""
-    text = say(language, "cancel.done", job=job.id)
-    return Reply(text, prompt=job.request.prompt, private=job.private, job=job.id)
+    return Reply(stopped(job, language), prompt=job.request.prompt, private=job.private, job=job.id)
+
+
+def stopped(job: Job, language: str) -> str:
+    """That it was stopped, and why, if somebody else's decision did it."""
+    done = say(language, "cancel.done", job=job.id)
+    return f"{done}\n{say(language, f'refusal.{job.code}')}" if job.code else done

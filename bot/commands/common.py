@@ -9,7 +9,7 @@ from bot.app import App
 from bot.options import Option
 from bot.talk import Call
 from inference.request import MAX_COUNT, MAX_SEED, UNITS
-from storage import accounts, gallery, jobs
+from storage import accounts, acts, gallery, jobs
 from storage.accounts import OWNER, Account
 from storage.allowances import Scene
 from storage.database import Connection
@@ -27,7 +27,7 @@ Index: TypeAlias = Annotated[int, Option(low=0, high=MAX_COUNT - 1)]
 
 def scene_of(call: Call) -> Scene:
     """Where it was asked, and as what: whose rules and allowances count."""
-    return Scene(call.community, call.channel, call.roles, call.adult)
+    return Scene(call.community, call.channel, call.roles, call.adult, call.entitled)
 
 
 async def meet(call: Call, app: App) -> Account:
@@ -71,6 +71,12 @@ def find_seen(tx: Connection, account: int, job_id: int) -> Job:
     return job
 
 
+def by_check(tx: Connection, job: Job) -> bool:
+    """Was it the safety check that withheld its pictures, and no moderator who held them back since?"""
+    held = job.free and acts.stands(tx, "picture.hold", job.account, job.id)
+    return job.free and job.shown == "withheld" and not held
+
+
 def find_piece(tx: Connection, account: int, job_id: int, index: int | None) -> tuple[Job, Piece]:
     """One picture (None: the first there is) of a job that this account may see. Raises Refusal no_job."""
     job = find_seen(tx, account, job_id)
@@ -79,7 +85,7 @@ def find_piece(tx: Connection, account: int, job_id: int, index: int | None) -> 
     if piece is None:
         raise Refusal("no_job", job=job_id)
     if job.shown == "withheld":
-        raise Refusal("withheld" if job.free else "held_back", job=job_id)
+        raise Refusal("withheld" if by_check(tx, job) else "held_back", job=job_id)
     return job, piece
 
 

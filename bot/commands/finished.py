@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from bot.app import App
-from bot.commands import again, contest, delete, details, original, remix, star, upscale, vary
+from bot.commands import again, cancel, contest, delete, details, original, remix, star, upscale, vary
+from bot.commands.common import by_check
 from bot.commands.drawing import cost
 from bot.talk import Button, Image, Reply, Tone
 from bot.texts import duration, has, say
@@ -20,10 +21,10 @@ async def finished(job: Job, app: App) -> Reply:
     """
     if job.status is not Status.DONE:
         return failed(job, app.catalog.state(job.request.model).detail)
-    pieces, grid = await app.database.read(_hung, job.id)
+    pieces, grid, checked = await app.database.read(_hung, job)
     if not pieces:
         return await _away(job, "finished.deleted", "picture.delete", app)
-    if job.shown == "withheld" and job.free:
+    if checked:
         return _flagged(job)
     if job.shown == "withheld":
         return await _away(job, "finished.withheld", "picture.hold", app)
@@ -35,8 +36,9 @@ async def finished(job: Job, app: App) -> Reply:
         return _unreadable(job, refusal)
 
 
-def _hung(tx: Connection, job_id: int) -> tuple[tuple[Piece, ...], Piece | None]:
-    return gallery.of_job(tx, job_id), gallery.grid(tx, job_id)
+def _hung(tx: Connection, job: Job) -> tuple[tuple[Piece, ...], Piece | None, bool]:
+    """What there is, the grid of it, and whether the safety check withholds it."""
+    return gallery.of_job(tx, job.id), gallery.grid(tx, job.id), by_check(tx, job)
 
 
 async def _away(job: Job, key: str, act: str, app: App) -> Reply:
@@ -62,7 +64,7 @@ def _flagged(job: Job) -> Reply:
 def failed(job: Job, detail: str = "") -> Reply:
     """Why nothing came, that nothing was charged, and what to do next. ``detail``: what its model lacks."""
     if job.status is Status.CANCELLED:
-        sentences = [say(job.language, "cancel.done", job=job.id)]
+        sentences = [cancel.stopped(job, job.language)]
     else:
         code = f"refusal.{job.code}" if has(f"refusal.{job.code}") else "refusal.broken"
         request = job.request

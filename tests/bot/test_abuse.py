@@ -7,12 +7,17 @@ from pathlib import Path
 
 import pytest
 
-from storage import jobs, ledger
+from bot.commands.cancel import cancelled
+from bot.commands.mod import limits
+from bot.commands.mod.cases import Appeal
+from storage import jobs, ledger, policy
+from storage.accounts import OWNER
 from storage.database import Connection
 from storage.jobs import Status
+from storage.refusal import Refusal
 from tests.bot.test_mod import first, refused
 from tests.fakes.engine import FakeEngine
-from tests.fakes.town import ANA, BEN, Town, town
+from tests.fakes.town import ANA, BEN, MODERATOR, Town, town
 
 DAY = 86_400.0
 
@@ -56,6 +61,79 @@ async def test_a_raid_is_ended_by_hand_and_undone(still: Town) -> None:
     undone = await still.mod("limits --raid 60")
     await still.press(undone, "Undo")
     await first(still, BEN, "a wolf")
+
+
+async def test_a_raid_that_is_over_hides_no_other_and_is_not_shown(still: Town) -> None:
+    """Neither the community's that of the house, nor a channel's that of its community."""
+    await still.mod("limits --raid 60")
+    await still.mod("limits --channel art --raid 60")
+    still.clock[0] += 2 * 3_600
+    assert "Newcomers wait until" not in dict((await still.mod("limits")).fields)
+    await first(still, BEN, "a fox")
+    await still.mod("limits --raid 60")
+    assert (await refused(still, BEN, "a wolf")).code == "raid"
+    still.clock[0] += 2 * 3_600
+    house = policy.Policy(raid=still.clock[0] + 60)
+    await still.app.database.write(policy.save, "", "", house)
+    assert (await refused(still, BEN, "a wolf")).code == "raid"
+
+
+async def test_a_raid_takes_back_what_waits_where_it_counts(still: Town) -> None:
+    """A channel's own in that channel alone; the house's in every community."""
+    await first(still, BEN, "a fox")
+    await first(still, BEN, "a wolf", channel="test:other")
+    await first(still, BEN, "a bear", community="test:third", channel="test:there")
+    await still.mod("limits --channel art --raid 60")
+    assert await statuses(still) == [Status.CANCELLED, Status.QUEUED, Status.QUEUED]
+    await still.say(OWNER, "/mod limits --raid 60", community="", channel="")
+    assert await statuses(still) == [Status.CANCELLED] * 3
+
+
+async def test_a_moderator_is_no_newcomer(still: Town) -> None:
+    """However young the bot is: their ask is not refused, nor does their raid take back what is theirs."""
+    await first(still, MODERATOR, "a fox")
+    await still.mod("limits --raid 60")
+    await first(still, MODERATOR, "a wolf")
+    assert await statuses(still) == [Status.QUEUED] * 2
+
+
+async def test_who_is_taken_back_in_a_raid_reads_why_also_if_the_answer_fails(
+    still: Town, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    over: list[jobs.Job] = []
+    still.app.dispatch.on_over = over.append
+    await first(still, BEN, "a fox")
+
+    def broken(*_: object) -> None:
+        raise Refusal("database_locked")
+
+    monkeypatch.setattr(limits, "shown", broken)
+    with pytest.raises(Refusal, match="database_locked"):
+        await still.mod("limits --raid 60")
+    assert [job.status for job in over] == [Status.CANCELLED]
+    text = cancelled(over[0], "en").text
+    assert "#1 is cancelled" in text
+    assert "too many came at once" in text
+
+
+async def test_moderators_read_the_hour_of_a_raid_as_newcomers_do(still: Town) -> None:
+    """In the zone of the community, in the answer, in what counts and in the record."""
+    await still.mod("community --zone Madrid")
+    said = await still.mod("limits --raid 60")
+    assert " Madrid" in dict(said.fields)["Newcomers wait until"]
+    assert " Madrid" in said.text
+    assert " Madrid" in dict((await still.mod("limits")).fields)["Newcomers wait until"]
+
+
+async def test_what_a_moderator_approves_comes_in_at_any_pace_and_in_a_raid(still: Town) -> None:
+    """Whoever decides reads no refusal that is meant for somebody else."""
+    await still.mod("rules add word forbidden")
+    refusal = await refused(still, BEN, "a forbidden fox")
+    await still.say(BEN, Appeal(int(str(refusal.values["matter"]))))
+    await first(still, ANA, "a fox")
+    await still.mod("limits --raid 60 --all-minute 1 --minute 1 --at-once 1")
+    await still.press(await still.mod("cases"), "Draw it once")
+    assert await statuses(still) == [Status.CANCELLED, Status.QUEUED]
 
 
 async def test_everybody_together_asks_at_the_pace_of_the_place(still: Town) -> None:

@@ -506,7 +506,7 @@ async def test_every_part_of_a_policy_has_words(here: Town, language: str) -> No
     ))  # fmt: skip
     assert set(parts) == set(Policy.__struct_fields__)
     for said in (parts, dict.fromkeys(parts)):
-        words = await here.app.database.read(in_words, said, language)
+        words = await here.app.database.read(in_words, said, language, "UTC")
         labels = set(parts) - ({"hours", "retention"} if said is parts else set())
         assert all(texts.say(language, f"mod.policy.{each}") in words for each in labels)
         assert "None" not in words

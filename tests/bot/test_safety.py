@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from bot import converse, housekeeping
+from bot import commands, converse, housekeeping
 from bot.commands.finished import finished
 from bot.commands.mod.cases import Report
 from bot.dispatch import Safety
@@ -22,7 +22,7 @@ from storage.jobs import Job
 from storage.refusal import Refusal
 from tests.fakes import engine as fake
 from tests.fakes.engine import DrawingEngine
-from tests.fakes.room import fitting
+from tests.fakes.room import button, fitting
 from tests.fakes.town import ANA, BEN, MODERATOR, Town, town
 
 SOURCE = "nsfw"
@@ -97,6 +97,27 @@ async def test_flagged_pictures_are_not_shown_nor_charged_and_can_be_appealed(he
     assert [each.job for each in await here.app.database.read(outbox.due, here.clock[0] + 1, 9)] == [job.id]
 
 
+async def test_what_a_moderator_holds_back_after_the_check_is_told_as_theirs(here: Town) -> None:
+    """With their reason, and no second look at what the check said; the check's again when it is undone."""
+    job, reply = await _drawn(here)
+    contested = commands.pack(button(reply, "Appeal").ask)
+    await here.mod("picture 1 show")
+    held = await here.mod("picture 1 hold too crude")
+    said = await finished(await here.room.job(job.id), here.app)
+    assert "too crude" in said.text
+    assert "safety check" not in said.text
+    assert not said.buttons
+    for ask, code in ((contested, "no_matter"), ("original:1:0", "held_back")):
+        with pytest.raises(Refusal) as caught:
+            await here.say(ANA, commands.unpack(ask))
+        assert caught.value.code == code
+    await here.press(held, "Undo")
+    await here.mod("undo")
+    again = await finished(await here.room.job(job.id), here.app)
+    assert "safety check" in again.text
+    await here.press(again, "Appeal", ANA)
+
+
 @pytest.mark.parametrize(("way", "spoiler"), [("Cover it", True), ("Remove it", False)])
 async def test_moderators_may_cover_or_remove_what_was_withheld(here: Town, way: str, spoiler: bool) -> None:
     job, reply = await _drawn(here)
@@ -109,8 +130,6 @@ async def test_moderators_may_cover_or_remove_what_was_withheld(here: Town, way:
 @pytest.mark.parametrize("text", ["/original 1.1", "/upscale 1.1", "/vary 1.1", "/imagine fox --from 1.1"])
 async def test_nothing_gets_at_what_is_withheld(here: Town, text: str) -> None:
     """Not even its own person, by any button that they could forge."""
-    from bot import commands
-
     await _drawn(here)
     name, _, spot = text.removeprefix("/").partition(" ")
     ask = text if spot.startswith("fox") else commands.unpack(f"{name}:1:0")
@@ -197,8 +216,6 @@ async def test_an_engine_with_another_check_must_leave(tmp_path: Path) -> None:
 
 
 async def test_only_what_the_check_withheld_can_be_contested(here: Town) -> None:
-    from bot import commands
-
     await here.mod("community --nsfw allow")
     job, _ = await _drawn(here)
     with pytest.raises(Refusal, match="no_matter"):
@@ -250,8 +267,6 @@ async def test_what_a_report_found_fine_stays_covered(here: Town) -> None:
 
 async def test_what_is_covered_stays_so_as_a_file_and_elsewhere(here: Town) -> None:
     """A file has no cover on every platform, nor has a picture that is offered in other chats."""
-    from bot import commands
-
     database = here.app.database
     job, reply = await _drawn(here, adult=True)
     assert reply.images[0].digest

@@ -102,6 +102,17 @@ def test_twenty_moves_of_a_chat_hold_no_more_against_anybody_than_one(tx: Tx) ->
     assert tx.execute("SELECT count(*) FROM sanction WHERE account = ?", (friend,)).fetchone() == (3,)
 
 
+def test_a_sanction_is_listed_once_however_many_accounts_its_person_has(tx: Tx) -> None:
+    """The newest first, as they were made."""
+    me = meet(tx, ME)
+    _link(tx, MINE, ME)
+    made = [sanctions.make(tx, TOWN.community, me, "warn", each, NOW, NOW + 99) for each in ("one", "two")]
+    _link(tx, MINE, OTHER)
+    made.append(sanctions.make(tx, TOWN.community, meet(tx, "discord:9"), "block", "three", NOW, NOW + 99))
+    assert tx.execute("SELECT count(*) FROM sanction").fetchone() == (5,)
+    assert [each.id for each in sanctions.all_of(tx, TOWN.community, NOW)] == made[::-1]
+
+
 @pytest.mark.parametrize("way", ["leaves", "is forgotten"])
 def test_what_was_lifted_does_not_come_back_with_who_was_away(tx: Tx, way: str) -> None:
     me = meet(tx, ME)

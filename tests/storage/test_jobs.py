@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from inference.wire import Failure
-from storage import gallery, inbox, jobs, ledger, outbox, policy
+from storage import gallery, gate, inbox, jobs, ledger, outbox, policy
 from storage.allowances import Scene
 from storage.jobs import Ahead, Job, Status
 from storage.refusal import Refusal
@@ -359,6 +359,32 @@ def test_the_hot_statements_are_served_by_their_partial_index(
     assert f"INDEX {index}" in plan
     assert "TEMP B-TREE" not in plan
     assert "SCAN job |" not in f"{plan} |"
+
+
+def test_newcomers_are_found_among_what_waits_and_not_among_all_that_was_ever_asked(tx: Tx) -> None:
+    """The writer is needed most in a raid."""
+    plan = str(tx.execute(f"EXPLAIN QUERY PLAN {gate.WAITING_SQL}", ("test:town", "")).fetchall())
+    assert "job_community" not in plan
+    assert any(f"INDEX {name}" in plan for name in ("job_waiting", "job_queue"))
+
+
+def test_a_pace_for_everybody_together_survives_a_clock_that_was_ahead(tx: Tx) -> None:
+    """And looks at this minute alone."""
+    policy.save(tx, "test:town", "", policy.Policy(crowd=3))
+    me = meet(tx)
+    asked = [NOW + 9_000.0] * 3 + [NOW - 70] * 3 + [NOW - 1] * 2
+
+    def ask_at(now: float) -> Job:
+        new = replace(people.ask(me, price=0), scene=Scene("test:town"))
+        return jobs.submit(tx, new, now, limit=99)
+
+    for now in asked:
+        ask_at(now)
+    ask_at(NOW)
+    with pytest.raises(Refusal, match="crowded"):
+        ask_at(NOW)
+    plan = str(tx.execute(f"EXPLAIN QUERY PLAN {gate.CROWD_SQL}", ("test:town", 0.0, 1.0, 9)).fetchall())
+    assert "job_community (community=? AND created>? AND created<?)" in plan
 
 
 def test_a_job_is_drawn_with_the_weight_it_was_let_in_with(tx: Tx) -> None:

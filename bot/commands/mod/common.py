@@ -278,7 +278,7 @@ def sentence(tx: Connection, act: Act, language: str) -> str:
     kind, key = facts.pop("subject", None) or ("", "")
     if kind:
         facts["who"] = called(tx, kind, key, language)
-    facts["parts"] = in_words(tx, facts.get("parts", {}), language)
+    facts["parts"] = in_words(tx, facts.get("parts", {}), language, zone)
     facts["allowances"] = " ".join(_allowed(tx, each, language) for each in facts.get("allowances", ()))
     if facts.get("period"):
         facts["period"] = say(language, f"mod.period.{facts['period']}")

@@ -75,7 +75,7 @@ async def answer(ask: Community, call: Call, app: App) -> AsyncIterator[Reply]:
         remarks = await app.database.read(zoneless, call) if hours else ()
         yield await confirmed(done, call, app, fields=remarks)
         return
-    fields = await app.database.read(_shown, call, app.config.retention_days)
+    fields = await app.database.read(_shown, call, app.config.retention_days, app.clock())
     yield Reply(
         say(call.language, "mod.community.text"), title=say(call.language, "mod.community.title"),
         fields=fields, private=True,
@@ -135,10 +135,10 @@ def _hours(ask: Community, before: tuple[Hours, ...]) -> tuple[Hours, ...] | Non
     )
 
 
-def _shown(tx: Connection, call: Call, retention: int) -> tuple[tuple[str, str], ...]:
+def _shown(tx: Connection, call: Call, retention: int, now: float) -> tuple[tuple[str, str], ...]:
     counts, language = policy.counts(tx, call.community), call.language
     gifts = policy.GIFTS if counts.gifts is None else counts.gifts
-    lines = shown(tx, call, "", tuple(each for each in NAMES if each not in _TOLD))
+    lines = shown(tx, call, "", tuple(each for each in NAMES if each not in _TOLD), now)
     desk = say(
         language,
         "mod.here" if counts.desk == lane(call.place) else "mod.elsewhere" if counts.desk else "mod.nowhere",

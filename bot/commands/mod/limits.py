@@ -80,23 +80,23 @@ async def answer(ask: Limits, call: Call, app: App) -> AsyncIterator[Reply]:
             role = role_of(tx, ask.role, call)
             before = policy.counts(tx, call.community).weights or {}
             wanted["weights"] = {**before, role: ask.weight}
+        there = channel(tx, who.id)
         if ask.raid is not None:  # what newcomers have waiting is taken back
-            waiting = gate.waiting_newcomers(tx, call.community, app.clock())
-            stopped.extend(jobs.cancel_all(tx, waiting, app.clock()))
-        return rewrite(tx, call.community, channel(tx, who.id), wanted, ask, NAMES)
+            waiting = gate.waiting_newcomers(tx, call.community, there, app.clock(), but=who.id)
+            stopped.extend(jobs.cancel_all(tx, waiting, app.clock(), "raid"))
+        return rewrite(tx, call.community, there, wanted, ask, NAMES)
 
     if wanted or ask.lift or ask.role:
         done = await change(call, app, "limits", work)
-        place = done.back[0][2]
-        fields = await app.database.read(shown, call, place, NAMES)
+        for job in stopped:  # first: its engine and its person hear of it, whatever becomes of the answer
+            await app.dispatch.stopped(job)
+        fields = await app.database.read(shown, call, done.back[0][2], NAMES, app.clock())
         if ask.raid is not None:
             fields += ((say(call.language, "mod.raid.taken"), str(len(stopped))),)
-        for job in stopped:
-            await app.dispatch.stopped(job)
         yield await confirmed(done, call, app, fields=fields)
         return
     place = await app.database.read(channel, me.id)
-    fields = await app.database.read(shown, call, place, NAMES)
+    fields = await app.database.read(shown, call, place, NAMES, app.clock())
     yield Reply(
         say(call.language, "mod.limits.text" if fields else "mod.limits.none"),
         title=say(call.language, "mod.limits.title"),
@@ -156,12 +156,16 @@ def _lifted(ask: Lifting, names: tuple[str, ...], before: Policy) -> dict[str, A
     return {name: None}
 
 
-def shown(tx: Connection, call: Call, channel: str, names: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
-    """What counts there of the named parts of a policy, in words."""
+def shown(
+    tx: Connection, call: Call, channel: str, names: tuple[str, ...], now: float
+) -> tuple[tuple[str, str], ...]:
+    """What counts there now of the named parts of a policy, in words."""
     counts = policy.counts(tx, call.community, channel)
-    found = [(name, getattr(counts, name)) for name in names]
+    zone = counts.zone or "UTC"
+    over = counts.raid is not None and counts.raid <= now
+    found = [(name, getattr(counts, name)) for name in names if not (over and name == "raid")]
     return tuple(
         (say(call.language, f"mod.policy.{name}"), text)
         for name, value in found
-        if value not in (None, (), {}) and (text := written(tx, name, value, call.language))
+        if value not in (None, (), {}) and (text := written(tx, name, value, call.language, zone))
     )

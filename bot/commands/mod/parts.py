@@ -9,19 +9,19 @@ import msgspec
 
 from bot.texts import moment, number, say
 from storage import gate
-from storage.calendar import Hours, write_hours
+from storage.calendar import Hours, Moment, write_hours
 from storage.database import Connection
 from storage.policy import Policy
 
 
-def in_words(tx: Connection, parts: Mapping[str, Any], language: str) -> str:
-    """``Free: 22:00–08:00. Time zone: Europe/Madrid.``"""
+def in_words(tx: Connection, parts: Mapping[str, Any], language: str, zone: str) -> str:
+    """``Free: 22:00–08:00. Time zone: Europe/Madrid.``; moments as they are in ``zone``."""
     policy = msgspec.convert(dict(parts), Policy)
-    words = [_part(tx, name, getattr(policy, name), language).rstrip(".") for name in parts]
+    words = [_part(tx, name, getattr(policy, name), language, zone).rstrip(".") for name in parts]
     return " ".join(f"{each}." for each in words)
 
 
-def _part(tx: Connection, name: str, value: Any, language: str) -> str:
+def _part(tx: Connection, name: str, value: Any, language: str, zone: str) -> str:
     match name, value:
         case _, None | ():
             words = say(language, "mod.no_longer")
@@ -36,7 +36,7 @@ def _part(tx: Connection, name: str, value: Any, language: str) -> str:
         case "desk", _:
             words = say(language, "mod.where_said")
         case _:
-            words = written(tx, name, value, language)
+            words = written(tx, name, value, language, zone)
     return f"{say(language, f'mod.policy.{name}')}: {words}"
 
 
@@ -45,8 +45,8 @@ def hours_in_words(hours: tuple[Hours, ...], language: str) -> tuple[tuple[str, 
     return tuple((say(language, f"mod.tariff.{each.tariff}"), write_hours(each)) for each in hours)
 
 
-def written(tx: Connection, name: str, value: Any, language: str) -> str:
-    """One part of a policy in words."""
+def written(tx: Connection, name: str, value: Any, language: str, zone: str) -> str:
+    """One part of a policy in words; a moment as it is in ``zone``."""
     match value:
         case dict():
             return ", ".join(f"@{gate.titled(tx, role)} × {number(language, w)}" for role, w in value.items())
@@ -56,7 +56,7 @@ def written(tx: Connection, name: str, value: Any, language: str) -> str:
         case tuple():
             return ", ".join(map(str, value))
         case float() if name == "raid":
-            return moment(language, value)
+            return moment(language, Moment(value, zone))
         case int() | float():
             return number(language, value)
     return str(value)

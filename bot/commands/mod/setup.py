@@ -53,7 +53,7 @@ async def answer(ask: Setup, call: Call, app: App) -> AsyncIterator[Reply]:
     """Show what counts here with a line to begin from, or make all of it so at once."""
     await moderator(call, app)
     if not ask.words:
-        fields = await app.database.read(_shown, call)
+        fields = await app.database.read(_shown, call, app.clock())
         key = "mod.setup.text" if fields else "mod.setup.none"
         values = {"example": say(call.language, "command.mod.setup.example"), "n": app.config.daily_credits}
         title = say(call.language, "mod.setup.title")
@@ -134,10 +134,10 @@ def _hours(before: Policy, said: tuple[Hours, ...]) -> tuple[Hours, ...]:
 # --- what is said back
 
 
-def _shown(tx: Connection, call: Call) -> tuple[tuple[str, str], ...]:
+def _shown(tx: Connection, call: Call, now: float) -> tuple[tuple[str, str], ...]:
     return (
         *allowance_fields(tx, call),
-        *limits.shown(tx, call, "", NAMES),
+        *limits.shown(tx, call, "", NAMES, now),
         *community.hours_shown(tx, call),
     )
 
