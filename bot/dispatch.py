@@ -415,7 +415,8 @@ class Dispatch:
         try:
             source = await self._files.load(job.request.source) if job.request.source else b""
         except Refusal as refusal:
-            self._spawn(self._fail(job.id, job.attempt, refusal.code))
+            code = "source_gone" if refusal.code == "picture_gone" else refusal.code
+            self._spawn(self._fail(job.id, job.attempt, code))
         else:
             await self._send(link, claimed, source)
         return True

@@ -311,6 +311,10 @@ class Files:
             raise Refusal("picture_gone")
         return data
 
+    async def gone(self, digest: str) -> bool:
+        """Whether its file is no more; what cannot be looked at now is not gone."""
+        return await asyncio.to_thread(lambda: self.folder.is_dir() and not self.path(digest).exists())
+
     def path(self, digest: str) -> Path:
         """Where a digest lies. Raises Refusal picture_gone for what is no digest: no text becomes a path."""
         if not _DIGEST.fullmatch(digest):

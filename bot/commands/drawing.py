@@ -47,8 +47,10 @@ async def draw(
     """Draw ``request`` for ``account``. With ``once`` (a button) it is refused while the same is under way.
 
     ``note`` is a sentence more in the first answer. Raises Refusal, and nothing was charged, for what a rule
-    forbids, the quota, a full queue.
+    forbids, a picture to begin with that was deleted since, the quota, a full queue.
     """
+    if request.source and await app.files.gone(request.source):
+        raise Refusal("source_gone")
     await _judge(request, origin, account, call, app)
     key = await _key(request, origin, account, call, app) if once else f"{platform(call.place)}:{call.event}"
     new = _job(request, origin, account, call, app, key)

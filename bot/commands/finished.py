@@ -75,7 +75,7 @@ def failed(job: Job, detail: str = "") -> Reply:
     return Reply(
         "\n".join(sentences),
         prompt=job.request.prompt,
-        buttons=((retry,),),
+        buttons=() if job.code == "source_gone" else ((retry,),),  # that would be in vain
         tone=Tone.BROKEN,
         private=job.private,
         job=job.id,

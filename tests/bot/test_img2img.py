@@ -9,11 +9,13 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 
 from bot import commands
 from bot.commands.choose import of_picture
+from bot.commands.finished import finished
 from bot.housekeeping import DAY, uploads
 from bot.options import Ratio, Size
 from bot.talk import Attachment, Call, Reply, Tone
@@ -167,11 +169,34 @@ async def test_nobody_elses_job_keeps_what_its_sender_deleted(house: Room) -> No
     assert source in await house.app.database.write(gallery.delete, job.id)
     assert not await _is_kept(house, source)
     bobs = await house.app.database.read(jobs.mine, 2, 1)
-    replies = await house.ask(commands.unpack(f"again:{bobs[0].id}"), who="test:bob")
-    assert replies[0].job
-    failed = await house.job(replies[0].job)
-    assert failed.code == "picture_gone"
-    assert failed.arrived == 0
+    for press in (f"again:{bobs[0].id}", f"remix:{bobs[0].id}"):
+        ask = commands.unpack(press, "a blue fox" if "remix" in press else "")
+        with pytest.raises(Refusal, match="source_gone"):
+            await house.ask(ask, who="test:bob")
+    assert len(await house.app.database.read(jobs.mine, 2, 10)) == 1, "nothing that must fail was taken"
+
+
+async def test_what_was_deleted_while_the_job_waited_is_a_sentence_without_a_button_in_vain(
+    house: Room,
+) -> None:
+    job = await drawn(house, "a fox --n 1")
+    source = job.request.source or ""
+    house.app.files.settled([source])
+    usual = house.app.files.load
+
+    async def gone(digest: str) -> bytes:
+        await house.app.files.remove([source])
+        return await usual(digest)
+
+    with mock.patch.object(type(house.app.files), "load", lambda self, digest: gone(digest)):
+        replies = await house.ask(commands.unpack(f"again:{job.id}"))
+        number = replies[0].job
+        assert number
+        failed = await house.job(number)
+    assert (failed.code, failed.arrived) == ("source_gone", 0)
+    reply = await finished(failed, house.app)
+    assert "was deleted" in reply.text
+    assert reply.buttons == ()
 
 
 async def test_what_came_to_nothing_is_let_go_after_two_days(house: Room) -> None:

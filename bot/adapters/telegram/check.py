@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import logging
+
 from telegram.error import InvalidToken, NetworkError, TelegramError
 
 from bot.adapters.telegram.client import Line
 from bot.adapters.telegram.house import Finding
 from bot.secret import Secret
+
+# Where nobody keeps a log, Python prints the library's complaints: a trace in the middle of the findings.
+logging.getLogger("telegram").addHandler(logging.NullHandler())
 
 
 async def check(token: Secret, api_root: str, webhook: str = "") -> tuple[Finding, ...]:
@@ -23,6 +28,8 @@ async def check(token: Secret, api_root: str, webhook: str = "") -> tuple[Findin
     except NetworkError:
         return (Finding("bad", "network", (("root", api_root),)),)
     except TelegramError as error:
+        if type(error) is TelegramError:  # no answer of Telegram's: somebody else's page
+            return (Finding("bad", "network", (("root", api_root),)),)
         return (Finding("bad", "refused", (("reason", type(error).__name__),)),)
     finally:
         await line.close()

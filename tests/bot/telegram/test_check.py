@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import statistics
+import sys
 import time
 from functools import partial
 from pathlib import Path
@@ -14,6 +15,7 @@ from bot.adapters.telegram import check
 from bot.secret import Secret
 from bot.texts import LANGUAGES, say
 from tests.bot.telegram.house import House, Painter, house
+from tests.fakes.proxy import TELEGRAM, Fault, Proxy
 from tests.fakes.telegram.world import BOT_ID
 
 
@@ -46,6 +48,21 @@ async def test_a_wrong_token_is_told_from_no_network(here: House, token: str) ->
     assert await found(here, token) == {"token": "bad"}
     await here.tele.close()
     assert await found(here) == {"network": "bad"}
+
+
+async def test_somebody_else_s_page_is_no_network_and_no_trace(here: House) -> None:
+    """The page of a wireless network, as ``doctor`` sees it: a process that keeps no log."""
+    asks = (
+        "import asyncio, sys; from bot.adapters.telegram import check; from bot.secret import Secret; "
+        "print([each.what for each in asyncio.run(check(Secret(sys.argv[1]), sys.argv[2]))])"
+    )
+    async with Proxy(here.tele.root, TELEGRAM, {Fault.PORTAL: 1.0}) as line:
+        line.bad = True
+        words = (sys.executable, "-W", "ignore", "-c", asks, here.token, line.root)
+        pipe = asyncio.subprocess.PIPE
+        process = await asyncio.create_subprocess_exec(*words, stdout=pipe, stderr=pipe)
+        out, err = await process.communicate()
+    assert (out.decode().strip(), err.decode()) == ("['network']", "")
 
 
 async def first_answers(folder: Path, waiting: int, asks: int) -> list[float]:

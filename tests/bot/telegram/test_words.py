@@ -106,6 +106,21 @@ async def test_every_flag_by_hand(here: House) -> None:
     assert "12–13" in drawn.caption
 
 
+async def test_a_size_and_a_beginning_by_hand(here: House) -> None:
+    """The flags that exclude ``--ar``; what one begins with must have been drawn before."""
+    ana = here.tele.world.person("Ana")
+    async with here.bot():
+        ana.say("/imagine a red fox --size 96x64 --n 1")
+        await here.tele.picture(ana.private)
+        ana.say("/imagine a blue fox --size 96x64 --from 1.1 --strength 0.4 --n 1")
+        await here.tele.picture(ana.private, 2)
+        job = await here.job(2)
+    request = job.request
+    assert (request.width, request.height, request.strength) == (96, 64, 0.4)
+    assert request.source
+    assert (job.parent, job.parent_index) == (1, 0)
+
+
 @pytest.mark.parametrize(
     "data", ["", "x", "again", "again:", "delete:1:1:1:1", "again:-5", "é" * 40, "a" * 64]
 )

@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 
 from bot.adapters.discord import escape, hear
-from bot.talk import Call
+from bot.talk import Attachment, Call
 from inference.request import MAX_PROMPT
 from storage import jobs
 from storage.jobs import Job
+from storage.refusal import Refusal
 from tests.bot.adapters.discord.server import Server, media, said, server
 from tests.bot.adapters.discord.test_late import order
 from tests.bot.adapters.discord.test_private import draw
@@ -44,6 +45,20 @@ async def test_every_flag_says_the_same_as_an_option_and_by_hand(tmp_path: Path)
         assert as_options.request.negative == "trees, snow"
         mixed = await drawn(house, prompt="a fox --n 4 --seed 9", n=1)
         assert (mixed.request.count, mixed.request.seed) == (1, 9), "an option wins over a flag"
+
+
+async def test_a_size_and_a_beginning_say_the_same_as_options_and_by_hand(tmp_path: Path) -> None:
+    """The flags that exclude ``--ar``; what one begins with must have been drawn before."""
+    async with server(tmp_path) as house:
+        await house.imagine(prompt="a red fox", n=1, size="96x64")
+        flags = {"size": "96x64", "from": "1.1", "strength": 0.4, "n": 1, "seed": 5}
+        as_options = await drawn(house, prompt="a fox", **flags)
+        by_hand = await drawn(house, prompt="a fox --size 96x64 --from 1.1 --strength 0.4 --n 1 --seed 5")
+        assert as_options.request == by_hand.request
+        request = by_hand.request
+        assert (request.width, request.height, request.strength) == (96, 64, 0.4)
+        assert request.source
+        assert (by_hand.parent, by_hand.parent_index) == (1, 0)
 
 
 @pytest.mark.parametrize(
@@ -89,6 +104,36 @@ async def test_a_picture_that_is_none_costs_nothing(tmp_path: Path) -> None:
         result = await ana.slash(house.channel, "imagine", prompt="x", picture=("cat.png", b"no picture"))
         await house.until(lambda: (result.response and result.response.ephemeral) or result.followups)
         assert await house.app.database.read(jobs.get, 1) is None
+
+
+async def test_a_picture_over_the_limit_is_refused_before_it_is_fetched(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Discord says how large it is; who says too little is not believed either."""
+    monkeypatch.setattr("bot.converse.MAX_BYTES", 2**20)
+    async with server(tmp_path, engine=FakeEngine()) as house:
+        large = noise(2**20 + 1)
+        ana = house.join("ana")
+        answer = await house.answer(
+            await ana.slash(house.channel, "imagine", prompt="x", picture=("cat.png", large))
+        )
+        assert "more than 1 MiB" in said(answer)
+        assert await house.app.database.read(jobs.get, 1) is None
+        fetched: list[str] = []
+
+        async def attachment(url: str) -> bytes:
+            fetched.append(url)
+            return large
+
+        monkeypatch.setattr(house.bot.adapter.rest, "attachment", attachment)
+        for size in (len(large), 5):
+            with pytest.raises(Refusal, match="picture_too_large"):
+                await house.bot.adapter.fetch(Attachment("url", size), 2**20)
+        assert fetched == ["url"], "what is said to be too large is not fetched"
+
+
+def noise(size: int) -> bytes:
+    return b"\x89PNG" + bytes(size - 4)
 
 
 # --- text out (R28)
