@@ -602,7 +602,7 @@ async def test_a_source_that_is_gone_fails_the_job_and_refunds(tmp_path: Path) -
     async with house(tmp_path) as home, home.running():
         await home.engine.hello(1)
         job = await home.submit(source="0" * 64)
-        assert (await home.until(job.id, Status.FAILED)).code == "picture_gone"
+        assert (await home.until(job.id, Status.FAILED)).code == "source_gone"
         assert await home.balance() == 100_000
         other = await home.submit()
         assert [d.job for d in await home.engine.wait_for(wire.Draw)] == [other.id]
