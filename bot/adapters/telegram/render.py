@@ -37,12 +37,14 @@ class Shown:
 
 
 def render(
-    reply: Reply, pack: Pack, name: str, *, person: tuple[int, str] | None = None, brief: bool = False
-) -> Shown:
+    reply: Reply, pack: Pack, name: str, *, person: tuple[int, str] | None = None, brief: bool = False,
+    instead: Image | None = None,
+) -> Shown:  # fmt: skip
     """What to send for ``reply``. ``name`` is the bot's; ``person`` is mentioned in front; ``brief`` takes
-    fewer lines.
+    fewer lines; ``instead`` of its own pictures this one is shown, with its words as the caption.
     """
     images = () if reply.fleeting or reply.tone is Tone.WAITING else reply.images
+    images = (instead,) if instead else images
     caption = len(images) == 1
     form = _form(reply)
     rich = Rich()

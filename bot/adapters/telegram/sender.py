@@ -21,8 +21,8 @@ from telegram import (
 )
 
 from bot.adapters.telegram.address import Address
-from bot.adapters.telegram.client import AWAY, Line, Lost, Pictured, Unchanged
-from bot.adapters.telegram.files import BLANK, file, is_photo, media
+from bot.adapters.telegram.client import AWAY, Line, Lost, Unchanged
+from bot.adapters.telegram.files import file, is_photo, media
 from bot.adapters.telegram.pace import Backoff, Pacer
 from bot.adapters.telegram.render import Shown
 from bot.talk import Image, Later, Place, Unsure
@@ -76,14 +76,12 @@ class Sender:
     # --- text
 
     async def text(self, at: Address, shown: Shown, job: int | None = None) -> Address:
-        """Edit the message, or send one if there is none (any more)."""
+        """Edit the message, or send one if there is none (any more). Raises Pictured."""
         if at.message and not isinstance(shown.markup, ForceReply):
             try:
                 return await self.edit(at, shown)
             except Lost:
                 self.forget(job)
-            except Pictured:  # its picture is gone since
-                return await self._turn(at, replace(shown, images=(BLANK,)))
         made = await self._send_text(at, shown)
         self._remember(made, job)
         for more in shown.more:
@@ -91,7 +89,8 @@ class Sender:
         return made
 
     async def edit(self, at: Address, shown: Shown) -> Address:
-        """Edit the message's text; a keyboard that is not sent again disappears. Raises Lost."""
+        """Edit the message's text; a keyboard that is not sent again disappears. Raises Lost,
+        Pictured."""
         call = partial(
             self._bot.edit_message_text,
             shown.text, at.chat, at.message, entities=shown.entities, link_preview_options=NO_PREVIEW,
@@ -132,14 +131,8 @@ class Sender:
     # --- pictures
 
     async def redraw(self, at: Address, shown: Shown) -> Address:
-        """Change what the message shows. Where a picture was and none is to be, a blank one takes its place:
-        Telegram turns no picture into a text. Raises Lost."""
-        if shown.images:
-            return await self._turn(at, shown)
-        try:
-            return await self.edit(at, shown)
-        except Pictured:
-            return await self._turn(at, replace(shown, images=(BLANK,)))
+        """Change what the message shows. Raises Lost, and Pictured for a text where a picture is."""
+        return await (self._turn(at, shown) if shown.images else self.edit(at, shown))
 
     async def deliver(self, at: Address, shown: Shown, placeholder: Shown, job: int) -> Address:
         """Turn the job's message into its picture; without one, make one first."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import OrderedDict
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -14,8 +14,8 @@ from telegram import InlineKeyboardButton, InlineKeyboardMarkup, Message
 
 from bot.adapters.telegram.address import NAME, Address
 from bot.adapters.telegram.board import Board, Standing
-from bot.adapters.telegram.client import Line, Lost, Moved, Unchanged
-from bot.adapters.telegram.files import DOCUMENT, too_large
+from bot.adapters.telegram.client import Line, Lost, Moved, Pictured, Unchanged
+from bot.adapters.telegram.files import BLANK, DOCUMENT, too_large
 from bot.adapters.telegram.house import House
 from bot.adapters.telegram.pace import Backoff, Pacer
 from bot.adapters.telegram.presses import Presses
@@ -126,7 +126,7 @@ class Speaker:
         if too_large(reply.images):
             reply = self._too_large(reply)
         try:
-            return await self._sender.redraw(at, self._render(at, reply))
+            return await self._fitting(at, reply, partial(self._sender.redraw, at))
         except Moved as moved:
             self.moved(at.chat, moved.chat)
             raise Later(0.0) from moved
@@ -178,7 +178,20 @@ class Speaker:
             if _is_waiting(reply) and self._is_crowded(at, board):
                 return at.waiting(await board.join(reply.job, _standing(at, reply)))
             board.leave(reply.job)
-        shown = self._render(at, reply)
+        return await self._fitting(at, reply, partial(self._sent, at, reply))
+
+    async def _fitting(
+        self, at: Address, reply: Reply, show: Callable[[Shown], Awaitable[Address]]
+    ) -> Address:
+        """``show`` it. Where a picture was and none is to be, a blank one takes its place, under which fewer
+        words fit: Telegram turns no picture into a text. Raises Lost.
+        """
+        try:
+            return await show(self._render(at, reply))
+        except Pictured:
+            return await self._sender.redraw(at, self._render(at, reply, instead=BLANK))
+
+    async def _sent(self, at: Address, reply: Reply, shown: Shown) -> Address:
         if len(shown.images) > 1:
             return await self._sender.album(at, shown)
         if not shown.images:
@@ -195,11 +208,11 @@ class Speaker:
         text = say(self._language, "telegram.too_large", size=round(size / 1e6), limit=DOCUMENT // 1_000_000)
         return replace(reply, text=f"{reply.text}\n{text}".strip(), images=())
 
-    def _render(self, at: Address, reply: Reply) -> Shown:
+    def _render(self, at: Address, reply: Reply, instead: Image | None = None) -> Shown:
         name = self._names.get(at.person) if at.is_group and reply.job is not None else None
         brief = at.is_group and reply.job is not None
         person = (at.person, name) if name else None
-        return render(reply, self._house.pack, self.name, person=person, brief=brief)
+        return render(reply, self._house.pack, self.name, person=person, brief=brief, instead=instead)
 
     # --- progress
 

@@ -250,6 +250,29 @@ async def test_what_is_covered_or_deleted_later_changes_in_its_message(
         assert len(chat.ours) == count
 
 
+@pytest.mark.parametrize("change", [outbox.redraw, lambda tx, job: outbox.again(tx, job, 0.0)])
+async def test_a_long_prompt_fits_under_what_takes_a_pictures_place(
+    here: House, change: Callable[[Connection, int], None]
+) -> None:
+    """A caption has a quarter of a message's room: Telegram refused it, and the picture stayed there."""
+    ana = here.tele.world.person("Ana")
+    async with here.bot() as app:
+        ana.say(f"/imagine {'a red fox ' * 300} --n 1")
+        message = await here.tele.picture(ana.private)
+        count, file = len(ana.private.ours), message.file
+        async with asyncio.timeout(60):
+            while await app.database.read(outbox.next_due) is not None:
+                await asyncio.sleep(0.01)
+        (piece,) = await app.database.read(gallery.of_job, 1)
+        app.files.path(piece.digest).unlink()
+        await app.database.write(change, 1)
+        app.outbox.wake()
+        await here.until(lambda: say("en", "refusal.picture_gone") in message.said)
+        assert message.file != file
+        assert message.styled("code")[0].startswith("a red fox a red fox")
+        assert len(ana.private.ours) == count
+
+
 async def test_a_message_that_is_gone_is_not_sent_again_to_cover_it(here: House) -> None:
     ana = here.tele.world.person("Ana")
     async with here.bot() as app:
