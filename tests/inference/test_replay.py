@@ -159,7 +159,11 @@ def test_the_next_start_decides_as_this_one_without_measuring(
     model: Denoiser, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, recorded: float, gain: float
 ) -> None:
     spec = ModelSpec(name="tiny", width=SIDE, height=SIDE)
-    bucket = Bucket("tiny", 8, 8, tiny.WINDOW)
+    bucket, costs = Bucket("tiny", 8, 8, tiny.WINDOW), Costs()
+    costs.believe(bucket, {1: 0.02, 2: 1.0})  # two rows do not pay: nothing more is tried
+    first = Known(tmp_path, "cpu")
+    first.note(costs, bucket, model)
+    first.save()
     for asked in True, False:
         seconds, record, known = Once(recorded), Recorder(), Known(tmp_path, "cpu")
         monkeypatch.setattr("inference.replay._seconds", seconds)
