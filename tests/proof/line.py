@@ -23,7 +23,7 @@ from storage import ledger
 from storage.database import Connection
 from tests.fakes.proxy import SPOKEN, Fault, Proxy
 from tests.proof.frame import Played, Proof, memory
-from tests.proof.sides import HEALED, PEOPLE, SIDES, Side, known_bad, quick
+from tests.proof.sides import HEALED, PEOPLE, SIDES, Side, known_bad, patience, quick
 
 ALL: Mapping[Fault, float] = {
     Fault.DELAY: 0.05, Fault.DROP: 0.05, Fault.LOSE: 0.05, Fault.RESET: 0.03, Fault.TRUNCATE: 0.03,
@@ -83,7 +83,7 @@ def _served(there: Side) -> int:
 async def healed(there: Side, app: App, words: str) -> list[str]:
     """The line is good: everybody asks once more and is heard; what is wrong when all is over."""
     try:
-        async with asyncio.timeout(HEALED):
+        async with patience(HEALED):
             await there.insist(words)
             while await _open(there, app):
                 await asyncio.sleep(0.05)

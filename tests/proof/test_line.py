@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
 from dataclasses import replace
@@ -61,6 +62,26 @@ async def test_a_bot_that_does_not_notice_silence_is_heard_no_more() -> None:
     bad, rates = line.deaf(), {Fault.HANG: 1.0}
     played = await line.played(1, "discord", rates=rates, restarts=0, only=line.GATEWAY, bad=bad)
     assert played.wrong == ["not healed: nobody is heard"]
+
+
+async def test_a_judge_does_not_count_the_time_in_which_others_had_the_processor(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As long as our clock stands still there is time; when it has run out, there is none."""
+    ours = [0.0]
+    waited: list[float] = []
+    monkeypatch.setattr(sides, "awake", lambda: ours[0])
+
+    async def judged() -> None:
+        async with sides.patience(0.2):
+            await asyncio.sleep(1.0)  # five times as long, by the wall
+            waited.append(1.0)
+            ours[0] = 0.3
+            await asyncio.sleep(600.0)
+
+    with pytest.raises(TimeoutError):
+        await judged()
+    assert waited
 
 
 @pytest.mark.parametrize("control", [False, True], ids=["recorded", "control"])
