@@ -10,8 +10,8 @@ from telegram.error import TelegramError
 from bot.adapters.telegram.client import Line, Lost, Moved, Unchanged
 from bot.talk import Gone, Later, Unsure
 
-FRESH = 60.0
-"""Seconds."""
+FRESH, UNKNOWN = 60.0, 10.0
+"""Seconds that an answer is remembered, and that none came."""
 REMEMBERED = 1_024
 _TROUBLE = (TelegramError, Gone, Later, Unsure, Lost, Moved, Unchanged)
 
@@ -37,7 +37,7 @@ class Admins:
         until, found = self._known.get(chat, (0.0, frozenset[int]()))
         if until <= now:
             found = await self._ask(chat)
-            self._known[chat] = (now + FRESH, found)
+            self._known[chat] = (now + (FRESH if found else UNKNOWN), found)
             if len(self._known) > REMEMBERED:
                 self._known.popitem(last=False)
         return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from telegram import CallbackQuery, Chat, Message, MessageEntity, PhotoSize, Update, User
@@ -73,9 +74,10 @@ class Reader:
         asked = self._for_us(text, private=private)
         if asked is None or not (asked or (call.picture and private and not message.media_group_id)):
             return None
-        if not private and message.text and _MODERATES.match(asked):
-            return _naming(replace(call, text=asked, titles=_place(message)), message, asked)
-        return replace(call, text=asked)
+        if private or not _MODERATES.match(asked):
+            return replace(call, text=asked)
+        named = self._for_us(_named(message), private=private)
+        return replace(call, text=named or asked, titles=_place(message) + _mentioned(message))
 
     def _for_us(self, text: str, *, private: bool) -> str | None:
         """The text without our name, or None if it is not for us."""
@@ -100,15 +102,26 @@ class Reader:
         return ""
 
 
-def _naming(call: Call, message: Message, asked: str) -> Call:
-    """People who are mentioned, by their Who: only Telegram knows whom a mention means."""
-    titles = list(call.titles)
-    for entity, text in message.parse_entities([MessageEntity.TEXT_MENTION]).items():
-        if entity.user is not None:
-            who = f"{NAME}:{entity.user.id}"
-            titles.append((f"person:{who}", entity.user.full_name))
-            asked = asked.replace(text, who, 1)
-    return replace(call, text=asked, titles=tuple(titles))
+def _mentions(message: Message) -> Iterator[tuple[MessageEntity, User]]:
+    """Who is named without a user name, the last first."""
+    for entity in sorted(message.entities, key=lambda entity: entity.offset, reverse=True):
+        if entity.type == MessageEntity.TEXT_MENTION and entity.user is not None:
+            yield entity, entity.user
+
+
+def _named(message: Message) -> str:
+    """What was said, with people by their Who: only Telegram knows whom a mention means."""
+    text = (message.text or "").encode("utf-16-le", "surrogatepass")
+    for entity, user in _mentions(message):
+        end = entity.offset + entity.length
+        who = f"{NAME}:{user.id}".encode("utf-16-le")
+        text = text[: 2 * entity.offset] + who + text[2 * end :]
+    return text.decode("utf-16-le", "surrogatepass").strip() or _said(message)
+
+
+def _mentioned(message: Message) -> tuple[tuple[str, str], ...]:
+    """What they are called."""
+    return tuple((f"person:{NAME}:{user.id}", user.full_name) for _, user in _mentions(message))
 
 
 def _place(message: Message) -> tuple[tuple[str, str], ...]:

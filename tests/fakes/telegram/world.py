@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -43,12 +44,13 @@ class Person:
         chat = chat or self.private
         self.started = self.started or chat is self.private
         message = self.world.post(chat, self, topic=topic, to=to)
+        text, mentions = _mentioned(text, self.world.people.values())
         if photo or document:
             message.caption, message.file, message.album = text, photo or document, album
         else:
             message.text = text
         message.via = via
-        message.entities = _commands(text) + _mentions(text, self.world.people.values())
+        message.entities = _commands(text) + mentions
         if self.world.hears(message):
             self.world.update(message=message.json())
         return message
@@ -88,16 +90,17 @@ class Person:
         )  # fmt: skip
 
 
-def _mentions(text: str, people: Iterable[Person]) -> list[dict[str, Any]]:
-    """Who is named in the text as people without a user name are: by choosing them from a list."""
-    return [
-        {
-            "type": "text_mention", "offset": units(text[: text.index(f"[{each.name}]")]),
-            "length": units(each.name) + 2, "user": each.json(),
-        }
-        for each in people
-        if f"[{each.name}]" in text
-    ]  # fmt: skip
+def _mentioned(text: str, people: Iterable[Person]) -> tuple[str, list[dict[str, Any]]]:
+    """The text, and who is named in it as people without a user name are: by choosing them from a list, which
+    is written as [their name]."""
+    known, found = {each.name: each for each in people}, []
+    before, *rest = re.split(r"\[([^]]+)\]", text)
+    for name, after in zip(rest[::2], rest[1::2], strict=True):
+        if name in known:
+            place = {"offset": units(before), "length": units(name)}
+            found.append({"type": "text_mention", "user": known[name].json(), **place})
+        before += (name if name in known else f"[{name}]") + after
+    return before, found
 
 
 def _commands(text: str) -> list[dict[str, Any]]:
