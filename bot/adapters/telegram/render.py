@@ -61,13 +61,15 @@ def render(
         )
     else:
         markup = keyboard(reply.buttons, pack, reply.prompt if reply.tone is Tone.GOOD else "")
-    if reply.tone is not Tone.REFUSED:  # that says somebody's words back
+    if reply.private and reply.tone is not Tone.REFUSED:  # a refusal says its reader's words back
         _tappable(rich)
     return Shown(*rich.trimmed(), markup, images, more)
 
 
 def _tappable(rich: Rich) -> None:
-    """A person named by their number can be tapped, to see who that is."""
+    """A person named by their number can be tapped, to see who that is: where one person alone reads it, for
+    in a group that would call them, and the words around may be anybody's.
+    """
     taken = [(each.offset, each.offset + each.length) for each in rich.entities]
     for match in _PERSON.finditer(rich.text):
         begin = units(rich.text[: match.start()])

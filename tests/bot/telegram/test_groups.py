@@ -257,6 +257,23 @@ async def test_nobody_makes_the_bot_mention_somebody(here: House) -> None:
         assert refused.styled("text_mention") == []
 
 
+async def test_a_moderators_reason_calls_nobody_in_the_group(here: House) -> None:
+    """It is shown under the picture that was held back; to the moderator alone a person can be tapped."""
+    world = here.tele.world
+    ana, beto, group = world.person("Ana"), world.person("Beto"), world.group("Friends")
+    group.admins = {ana.id}
+    async with here.bot():
+        ana.say("/imagine a red fox --n 1", group)
+        drawn = await here.tele.picture(group)
+        ana.say(f"/mod picture 1 hold ask telegram:{beto.id} why", group)
+        await here.until(lambda: f"telegram:{beto.id}" in drawn.said)
+        assert drawn.styled("text_mention") == ["Ana"]
+        told = await here.tele.until(
+            lambda: next((each for each in ana.private.ours if "held back" in each.said), None)
+        )
+        assert f"telegram:{ana.id}" in told.styled("text_mention")
+
+
 async def test_a_topic_is_known_by_its_name_and_a_person_by_none(here: House) -> None:
     """A moderator names the topic, and mentions somebody, whose name is nowhere kept."""
     world = here.tele.world
