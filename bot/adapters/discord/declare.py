@@ -36,7 +36,9 @@ LARGEST = 2**53 - 1
 MENU = {"Image info": "info", "Report": "report"}
 """The entries in a message's menu: their English name, and what we call them."""
 _COMMAND = re.compile(r"(?<![\w/])/([a-z0-9_]+)\b")
-_FLAG = re.compile(r"(?<!\S)--([^\s:]+) ")
+_FLAG = re.compile(r"(?<!\S)--([^\s:]+)( |$)")
+ELSEWHERE = frozenset({"link"})
+"""Commands whose lines are for the other chat, where there are no options."""
 
 
 def commands(table: Sequence[Declared]) -> list[dict[str, Any]]:
@@ -82,12 +84,14 @@ def _subcommand(command: Declared) -> dict[str, Any]:
 @dataclass(frozen=True, slots=True)
 class Names:
     """What a person's Discord calls things: command → name, flag → name of its option; ``words``: command →
-    flag of the option in which the words stand that it cannot do without.
+    flags of the options in which its words stand, one each, the last one takes the rest. ``switches``: flags
+    without a value.
     """
 
     commands: Mapping[str, str] = field(default_factory=dict)
     options: Mapping[str, str] = field(default_factory=dict)
-    words: Mapping[str, str] = field(default_factory=dict)
+    words: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    switches: frozenset[str] = frozenset()
 
     def local(self, text: str) -> str:
         """``text`` with the commands in it as the person sees them in their menu.
@@ -105,9 +109,15 @@ class Names:
 
     def _filled(self, command: str, rest: str) -> str:
         if rest.startswith("--"):
-            return _FLAG.sub(lambda found: f"{self._option(found[1])}:", rest)
-        words = self.words.get(command)
-        return f"{self._option(words)}:{rest}" if words and rest else rest
+            return _FLAG.sub(self._flag, rest)
+        flags = self.words.get(command)
+        if not flags:
+            return rest
+        values = rest.split(maxsplit=len(flags) - 1)
+        return " ".join(f"{self._option(flag)}:{value}" for flag, value in zip(flags, values, strict=False))
+
+    def _flag(self, found: re.Match[str]) -> str:
+        return f"{self._option(found[1])}:" + (f"True{found[2]}" if found[1] in self.switches else "")
 
     def _option(self, flag: str) -> str:
         return self.options.get(flag, flag)
@@ -123,8 +133,22 @@ def names(table: Sequence[Declared], language: str) -> Names:
     return Names(
         {each.name: called("command", each.name) for each in table if " " not in each.name},
         {field.flag: called("option", field.flag) for _, field in fields},
-        {command: field.flag for command, field in fields if field.option.words and field.required},
+        {
+            name: _words(each)
+            for each in table
+            for name in (each.name, called("command", each.name))
+            if each.name not in ELSEWHERE
+        },
+        frozenset(field.flag for _, field in fields if field.type is bool),
     )
+
+
+def _words(command: Declared) -> list[str]:
+    """The flags of what is said without a flag, in the order in which it is said."""
+    found = options.fields_of(command.ask)
+    return [each.flag for each in found if each.option.word] + [
+        each.flag for each in found if each.option.words
+    ]
 
 
 def fingerprint(payload: object, application: int) -> str:

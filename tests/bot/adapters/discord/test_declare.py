@@ -159,6 +159,10 @@ async def test_a_declaration_that_failed_is_made_up_for(tmp_path: Path) -> None:
         ("en", "/imagine a red fox --n 2 /queue", "/imagine prompt:a red fox --n 2 /queue"),
         ("es", "/imagine un zorro --n 2", "/imagina texto:un zorro --n 2"),
         ("es", "/settings --n 2 --style none", "/ajustes cantidad:2 estilo:none"),
+        ("en", "/cancel 12", "/cancel job:12"),
+        ("en", "/gift discord:5 3", "/gift person:discord:5 credits:3"),
+        ("en", "/gallery --starred", "/gallery starred:True"),
+        ("en", "/settings --private --n 2", "/settings private:True n:2"),
         ("es", "/link ABCD2345", "/vincular ABCD2345"),
         ("es", "Están en /gallery.", "Están en /galería."),
         ("en", "/nothing here", "/nothing here"),
@@ -167,3 +171,25 @@ async def test_a_declaration_that_failed_is_made_up_for(tmp_path: Path) -> None:
 def test_a_line_to_type_can_be_copied_into_discord(language: str, text: str, shown: str) -> None:
     """A code is for the other chat, where there are no options."""
     assert called(DESK.commands(), language).local(text) == shown
+
+
+@pytest.mark.parametrize("language", ["en", "es"])
+def test_every_example_names_options_that_there_are(language: str) -> None:
+    names, shown = called(DESK.commands(), language), []
+    for each in DESK.commands():
+        if " " in each.name or each.name in ("link", "mod"):
+            continue
+        declared = next(made for made in TABLE if made["name"] == each.name)
+        known = {
+            option.get("name_localizations", {}).get("es-ES", option["name"])
+            if language == "es"
+            else option["name"]
+            for option in declared.get("options", [])
+        }
+        line = names.local(texts.say(language, f"command.{each.name}.example"))
+        rest = line.partition(" ")[2]
+        said = re.findall(r"(?:^|(?<=\s))([^\s:]+):(?=\S)", rest)
+        assert set(said) <= known, line
+        assert not rest or re.match(r"[^\s:]+:\S", rest), line
+        shown.append(line)
+    assert len([line for line in shown if ":" in line]) >= 6
