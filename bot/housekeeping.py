@@ -243,8 +243,9 @@ class Housekeeping:
                 await chore.work(self._app)
             except OSError as error:
                 raise refusal_of(error) from error
-        except Refusal as refusal:
-            log.warning("chore", extra={"action": "chore", "chore": chore.name, "code": refusal.code})
+        except Refusal as refusal:  # where it was raised: a file that our own bug lost reads like a disk's
+            extra = {"action": "chore", "chore": chore.name, "code": refusal.code}
+            log.warning("chore", exc_info=refusal, extra=extra)
         except Exception as error:  # every person's refill hangs on this loop
             extra = {"action": "chore", "chore": chore.name, "error": type(error).__name__}
             log.error("chore", exc_info=error, extra=extra)

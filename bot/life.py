@@ -170,10 +170,12 @@ async def _keep(name: str, part: _Part) -> None:
         bug = None if task.cancelled() else task.exception()
         if bug is None:
             return
-        if isinstance(bug, OSError):
-            bug = refusal_of(bug)
-        if isinstance(bug, Refusal):  # the disk, or no file that could be opened
-            log.warning("part refused", extra={"action": "refused", "part": name, "code": bug.code})
+        refusal = refusal_of(bug) if isinstance(bug, OSError) else bug
+        if isinstance(
+            refusal, Refusal
+        ):  # the disk, or no file that could be opened: where, for it may be a bug
+            extra = {"action": "refused", "part": name, "code": refusal.code}
+            log.warning("part refused", exc_info=bug, extra=extra)
         else:
             log.error("part broke", exc_info=bug, extra={"action": "broke", "part": name})
         await asyncio.sleep(pause)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import json
 import os
 import threading
 import time
@@ -17,7 +18,7 @@ from typing import Self
 import pytest
 from apscheduler.schedulers import base as scheduling
 
-from bot import housekeeping
+from bot import housekeeping, life, logs
 from bot.app import App
 from bot.housekeeping import DAY, Chore, Housekeeping
 from inference.request import UNITS
@@ -202,6 +203,32 @@ async def test_a_bug_in_a_chore_is_logged_and_the_next_one_is_done(
     task.cancel()
     await asyncio.wait({task})
     assert [r.__dict__["chore"] for r in caplog.records if r.levelname == "ERROR"] == ["broken"]
+
+
+@pytest.mark.parametrize("part", ["a chore", "a part"])
+async def test_a_file_that_is_not_there_is_logged_with_the_place_that_looked_for_it(
+    kept: Kept, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, part: str
+) -> None:
+    """It reads like a disk that refuses, and may be a bug of ours."""
+
+    async def looks_for_it(app: App) -> None:
+        (kept.app.files.folder / "nowhere").read_bytes()
+
+    tries = iter([True])
+
+    async def works() -> None:
+        if next(tries, False):
+            await looks_for_it(kept.app)
+
+    if part == "a chore":
+        await Housekeeping(kept.app, ()).do(Chore("looks", looks_for_it, 60.0))
+    else:
+        monkeypatch.setattr(life, "AGAIN", (0.0,))
+        await life._keep("works", works)
+    (record,) = [each for each in caplog.records if each.levelname == "WARNING"]
+    line = json.loads(logs.Lines().format(record))
+    assert line["code"] == "data_read_only"
+    assert [each for each in line["error"] if each.startswith("test_housekeeping.py:")]
 
 
 async def test_every_chore_runs_on_a_fresh_house(kept: Kept) -> None:
