@@ -110,6 +110,16 @@ async def test_a_setup_is_all_or_nothing_said_back_and_undone_as_one(here: Town)
     assert "100 credits a day of the house" in (await here.mod("setup")).text
 
 
+async def test_in_the_house_there_are_no_roles_and_no_channels(here: Town) -> None:
+    """The owner at their own page: nobody can be mentioned there."""
+    line = "/mod setup members 20 a day, supporters 100, #art only, 4 at a time"
+    refusal = await refused(here, OWNER, line, community="", channel="", titles=())
+    found = [refusal, *refusal.also]
+    assert [(each.code, each.values["name"]) for each in found] == [
+        ("no_roles_here", "supporters"), ("no_roles_here", "#art"),
+    ]  # fmt: skip
+
+
 async def test_two_amounts_for_the_same_are_refused(here: Town) -> None:
     await here.mod("setup members 7 a day")
     for line in (

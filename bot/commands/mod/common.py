@@ -146,9 +146,13 @@ def channel_of(tx: Connection, name: str, call: Call) -> str:
         return call.channel
     channel = _known(tx, word[1:], call, "channel")
     if not channel:
-        code = "unknown_topic" if platform(call.community) in ROLELESS else "unknown_subject"
-        raise Refusal(code, name=shown(word))
+        raise _unknown(word, call, "unknown_topic" if platform(call.community) in ROLELESS else "")
     return channel
+
+
+def _unknown(word: str, call: Call, code: str = "") -> Refusal:
+    """No role or channel of that name is known; the house has none at all."""
+    return Refusal(code or ("unknown_subject" if call.community else "no_roles_here"), name=shown(word))
 
 
 def role_of(tx: Connection, name: str, call: Call) -> str:
@@ -163,7 +167,7 @@ def _role(tx: Connection, word: str, call: Call) -> str:
     if word.removeprefix("@").casefold() in _ADMINS:
         return "administrator"
     if platform(call.community) not in ROLELESS:
-        raise Refusal("unknown_subject", name=shown(word))
+        raise _unknown(word, call)
     if word.startswith("@"):  # the name of a person there, whom only the platform knows
         raise Refusal("unknown_mention", name=shown(word))
     if " " in word:
@@ -198,6 +202,9 @@ def named(word: str, reason: str, call: Call) -> tuple[str, str]:
     return word, reason
 
 
+_NOT_A_PERSON = frozenset(["unknown_subject", "unknown_mention", "no_roles_here"])
+
+
 def person_meant(tx: Connection, text: str, call: Call, me: int, app: App, *, look: bool = False) -> int:
     """The account of whom ``text`` names, where only a person can be meant, as ``meant`` finds it. Raises
     Refusal person_needed, unknown_person, no_job, missing_value.
@@ -205,7 +212,7 @@ def person_meant(tx: Connection, text: str, call: Call, me: int, app: App, *, lo
     try:
         account = meant(tx, text, call, me, app, look=look).account
     except Refusal as refusal:
-        if refusal.code in ("unknown_subject", "unknown_mention"):  # their hints name roles and channels
+        if refusal.code in _NOT_A_PERSON:  # their hints name roles and channels
             raise Refusal("unknown_person", **refusal.values) from refusal
         raise
     if account is None:
