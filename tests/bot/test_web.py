@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import io
 import json
 import re
 import tomllib
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +18,7 @@ from bot.adapters.web import Web
 from bot.adapters.web.api import FILES
 from bot.adapters.web.render import media_type, render, size
 from bot.adapters.web.security import Denied
-from bot.adapters.web.session import MAX_MESSAGES, Message, Session, Sessions
+from bot.adapters.web.session import MAX_MESSAGES, MAX_OFFERED, Message, Session, Sessions
 from bot.adapters.web.words import prefer
 from bot.talk import Button, Call, Gone, Image, Reply, Tone
 from storage.refusal import Refusal
@@ -43,6 +46,15 @@ async def events(
             found = re.findall(r"id: (\S+)\r?\nevent: (\w+)\r?\ndata: (.*)\n", text)
     writer.close()
     return [(number, kind, json.loads(data)) for number, kind, data in found]
+
+
+def zipped(*names: str) -> bytes:
+    """A zip with a word in each file."""
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as archive:
+        for name in names:
+            archive.writestr(name, "{}")
+    return out.getvalue()
 
 
 # -- calls in ----------------------------------------------------------------------------------------------
@@ -189,6 +201,49 @@ async def test_whoever_was_shown_a_picture_may_load_it(tmp_path: Path) -> None:
         assert (await here.get(address, Cookie=here.other)).status == 404
 
 
+async def test_a_file_to_take_along_is_a_download_for_whom_it_was_offered(tmp_path: Path) -> None:
+    """Also with a picture beside it; nobody else gets it, and nothing but what a reply offered is served."""
+    async with site(tmp_path) as here:
+        session = here.cookie.partition("=")[2][:24]
+        data, picture = zipped("mydata.json"), Image(sticker(9, 16), "y.png", exact=True)
+        await here.web.show(
+            f"web:{session}/x", Reply(images=(Image(data, "falopitas-mydata.zip", exact=True), picture))
+        )
+        ((_, _, shown),) = await events(here, 1)
+        (file,) = shown[0]["reply"]["files"]
+        assert (file["name"], file["size"]) == ("falopitas-mydata.zip", len(data))
+        assert [each["name"] for each in shown[0]["reply"]["images"]] == ["y.png"]
+        answer = await here.get(file["src"])
+        assert (answer.status, answer.body) == (200, data)
+        assert answer.headers["content-type"] == "application/zip"
+        assert answer.headers["content-disposition"] == 'attachment; filename="falopitas-mydata.zip"'
+        assert answer.headers["x-content-type-options"] == "nosniff"
+        assert (await here.get(file["src"], Cookie=here.other)).status == 404
+        assert (await here.get(file["src"], Cookie=None)).status == 401
+        assert (await here.get(file["src"], Sec_Fetch_Site="cross-site")).status == 403
+        digest = file["src"].rpartition("/")[2]
+        assert (await here.get(f"/api/picture/{digest}")).status == 404
+        assert (await here.get(f"/api/file/{here.mine}")).status == 404
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        Image(b"PK no picture that nobody asked for exactly", "x.zip"),
+        Image(b"<script>", "x.html", exact=True),
+        Image(b"PK", 'x".zip', exact=True),
+        Image(b"PK", "x\r\nSet-Cookie: a=b.zip", exact=True),
+    ],
+)
+async def test_what_is_no_zip_of_ours_is_never_served(tmp_path: Path, image: Image) -> None:
+    async with site(tmp_path) as here:
+        session = here.cookie.partition("=")[2][:24]
+        await here.web.show(f"web:{session}/x", Reply("Here.", images=(image,)))
+        digest = hashlib.sha256(image.data).hexdigest()
+        assert (await here.get(f"/api/file/{digest}")).status == 404
+        assert (await here.get(f"/api/picture/{digest}")).status == 404
+
+
 async def test_closing_ends_streams_and_listening(tmp_path: Path) -> None:
     async with site(tmp_path) as here:
         reader, writer = await asyncio.open_connection("127.0.0.1", here.web.port)
@@ -217,6 +272,13 @@ def test_sessions_forget_the_oldest_that_nobody_watches() -> None:
     assert sessions.get(f"{1:024x}").messages == {}
 
 
+def test_a_session_keeps_its_newest_files() -> None:
+    session = Session("x")
+    for number in range(MAX_OFFERED + 2):
+        session.offer(str(number), f"{number}.zip", b"PK")
+    assert list(session.offered) == ["2", "3", "4"]
+
+
 def test_a_conversation_keeps_its_newest_messages() -> None:
     session = Session("x")
     for number in range(MAX_MESSAGES + 5):
@@ -236,7 +298,7 @@ def test_pictures_are_told_by_their_bytes() -> None:
 
 def test_a_button_carries_its_form() -> None:
     button = Button("✏️", Star(1), form="prompt", value="a fox")
-    shown = render(Reply(buttons=((button,),)), lambda ask: "packed", lambda digest, data: None)
+    shown = render(Reply(buttons=((button,),)), lambda ask: "packed", lambda *_: None, lambda *_: None)
     assert shown["buttons"] == [[{
         "label": "✏️", "style": "plain", "kind": "star", "press": "packed",
         "form": {"name": "prompt", "value": "a fox"},
@@ -244,7 +306,7 @@ def test_a_button_carries_its_form() -> None:
 
 
 def test_images_without_bytes_are_left_out() -> None:
-    shown = render(Reply(images=(Image(b"", "x.webp"),)), str, lambda digest, data: None)
+    shown = render(Reply(images=(Image(b"", "x.webp"),)), str, lambda *_: None, lambda *_: None)
     assert shown["images"] == []
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -75,3 +76,23 @@ async def test_the_main_job_and_a_restart(browser: Browser, tmp_path: Path) -> N
         await expect(page.locator(".exchange").last.locator(".text")).to_contain_text("espera")
     await context.close()
     assert not errors
+
+
+async def test_everything_the_bot_knows_of_me_is_a_zip_to_save(browser: Browser, tmp_path: Path) -> None:
+    context = await browser.new_context(viewport={"width": 390, "height": 780})
+    page = await context.new_page()
+    async with bot(tmp_path) as web:
+        await page.goto(web.launch_address())
+        await page.fill("#prompt", "/mydata")
+        await page.keyboard.press("Enter")
+        file = page.locator(".exchange").last.get_by_role("link", name="falopitas-mydata.zip")
+        await expect(file).to_contain_text("kB")
+        await expect(page.locator(".exchange .pictures img")).to_have_count(0)
+        async with page.expect_download() as waiting:
+            await file.click()
+        saved = await waiting.value
+        assert saved.suggested_filename == "falopitas-mydata.zip"
+        with zipfile.ZipFile(await saved.path()) as archive:
+            assert archive.testzip() is None
+            assert "mydata.json" in archive.namelist()
+    await context.close()

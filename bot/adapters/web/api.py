@@ -39,6 +39,8 @@ SLOW_LINE = 120.0
 MAX_STREAMS = 12
 """Streams one session may hold open."""
 KEY = re.compile(r"[A-Za-z0-9_-]{8,64}")
+FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,60}\.zip")
+"""A file to take along: what a header can carry, and the one kind that we make."""
 FILES = {
     "": ("index.html", "text/html; charset=utf-8"),
     "icon.svg": ("icon.svg", "image/svg+xml"),
@@ -151,6 +153,7 @@ class Api:
             Route("/api/events", "GET", self.events),
             Route("/api/picture/{digest}", "GET", self.picture),
             Route("/api/small/{digest}", "GET", self.small),
+            Route("/api/file/{digest}", "GET", self.taken_along),
             Route("/api/gallery", "GET", self.gallery),
             Route("/api/queue", "GET", self.queue),
             Route("/api/quota", "GET", self.quota),
@@ -391,6 +394,19 @@ class Api:
     async def small(self, request: web.Request) -> web.StreamResponse:
         """Its preview."""
         return await self._picture(request, small=True)
+
+    async def taken_along(self, request: web.Request) -> web.StreamResponse:
+        """A file that a reply to this very session offered; it is only ever saved, never shown."""
+        session = await self._session(request)
+        name, data = session.offered.get(request.match_info["digest"], ("", b""))
+        if not FILE_NAME.fullmatch(name):
+            raise Denied(404, "missing")
+        headers = {
+            "Content-Type": "application/zip",
+            "Content-Disposition": f'attachment; filename="{name}"',
+            "Cache-Control": "private, no-store",
+        }
+        return web.Response(body=data, headers=headers)
 
     async def _picture(self, request: web.Request, *, small: bool) -> web.StreamResponse:
         session = await self._session(request)

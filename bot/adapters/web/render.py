@@ -1,4 +1,4 @@
-"""A Reply as the page receives it: JSON, plain text, pictures by digest."""
+"""A Reply as the page receives it: JSON, plain text, pictures and files by digest."""
 
 from __future__ import annotations
 
@@ -17,10 +17,13 @@ DIGEST = re.compile(r"[0-9a-f]{64}")
 Pack = Callable[[Ask], str]
 Keep = Callable[[str, bytes], None]
 """Remembers a picture that is not in the gallery, for the session it was shown to."""
+Offer = Callable[[str, str, bytes], None]
+"""Remembers a file to take along (digest, name, bytes), for the session it was offered to."""
 
 
-def render(reply: Reply, pack: Pack, keep: Keep) -> dict[str, Any]:
+def render(reply: Reply, pack: Pack, keep: Keep, offer: Offer) -> dict[str, Any]:
     """What the page is told of a reply. Nothing in it is markup."""
+    given = [each for each in reply.images if each.data or each.digest]
     return {
         "title": reply.title,
         "text": reply.text,
@@ -32,7 +35,8 @@ def render(reply: Reply, pack: Pack, keep: Keep) -> dict[str, Any]:
         "ends": reply.ends,
         "job": reply.job,
         "link": reply.link,
-        "images": [_image(each, reply.fleeting, keep) for each in reply.images if each.data or each.digest],
+        "images": [_image(each, reply.fleeting, keep) for each in given if not is_file(each)],
+        "files": [_file(each, offer) for each in given if is_file(each)],
         "buttons": [[show_button(button, pack) for button in row] for row in reply.buttons],
     }
 
@@ -49,6 +53,18 @@ def _image(image: Image, fleeting: bool, keep: Keep) -> dict[str, Any]:
         digest = hashlib.sha256(image.data).hexdigest()
         keep(digest, image.data)
     return known | {"src": f"/api/picture/{digest}", "digest": digest}
+
+
+def is_file(image: Image) -> bool:
+    """Whether it is to be taken along, not looked at: asked for exactly, and no picture."""
+    return image.exact and bool(image.data) and media_type(image.data) is None
+
+
+def _file(image: Image, offer: Offer) -> dict[str, Any]:
+    """Its name, size in bytes, and address."""
+    digest = hashlib.sha256(image.data).hexdigest()
+    offer(digest, image.name, image.data)
+    return {"name": image.name, "size": len(image.data), "src": f"/api/file/{digest}"}
 
 
 def tiles(images: list[dict[str, Any]], pieces: tuple[Kept, ...]) -> list[dict[str, Any]]:

@@ -178,7 +178,7 @@ class Web:
         return f"web:{session.name}/{name}"
 
     async def _rendered(self, session: Session, reply: Reply) -> dict[str, Any]:
-        shown = render(reply, self.house.pack, session.keep)
+        shown = render(reply, self.house.pack, session.keep, session.offer)
         job = reply.job if reply.job is not None else self._about(reply)
         if shown["images"] and not reply.fleeting:
             pieces = await self.house.pieces(f"web:{session.name}", job) if job is not None else ()

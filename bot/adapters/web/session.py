@@ -20,6 +20,8 @@ MAX_SESSIONS = 500
 MAX_SHOWN = 1_000
 MAX_LOOSE = 24
 """Pictures outside the gallery that a session keeps for its page (previews too big to inline)."""
+MAX_OFFERED = 3
+"""Files to take along that a session keeps: one is up to 9 MB."""
 
 
 @dataclass(slots=True)
@@ -50,6 +52,8 @@ class Session:
     restored: bool = False
     messages: OrderedDict[str, Message] = field(default_factory=OrderedDict)
     loose: OrderedDict[str, bytes] = field(default_factory=OrderedDict)
+    offered: OrderedDict[str, tuple[str, bytes]] = field(default_factory=OrderedDict)
+    """Files that replies to this session offered, by digest: name and bytes."""
     shown: OrderedDict[str, None] = field(default_factory=OrderedDict)
     """Digests of pictures in replies to this session: whoever was shown one may load it."""
     _number: int = 0
@@ -74,6 +78,13 @@ class Session:
         self.loose.move_to_end(digest)
         while len(self.loose) > MAX_LOOSE:
             self.loose.popitem(last=False)
+
+    def offer(self, digest: str, name: str, data: bytes) -> None:
+        """Remember a file that this session may take along."""
+        self.offered[digest] = (name, data)
+        self.offered.move_to_end(digest)
+        while len(self.offered) > MAX_OFFERED:
+            self.offered.popitem(last=False)
 
     def saw(self, digest: str) -> None:
         """A reply to this session shows this picture."""

@@ -1,7 +1,7 @@
 // One message: what the person said, and the bot's reply card, changed in place as news come.
 
 import { announce, copy, fill, h, icon } from "./dom.js";
-import { knows, language, number, say, span } from "./words.js";
+import { bytes, knows, language, number, say, span } from "./words.js";
 import { show as view } from "./viewer.js";
 
 const ICONS = { again: "again", remix: "edit", details: "details", star: "star", delete: "trash", cancel: "close", original: "download", upscale: "bigger" };
@@ -16,6 +16,7 @@ export function makeCard(message, act) {
     text: h("div.text"),
     work: h("div.work"),
     pictures: h("div.pictures"),
+    files: h("div.files"),
     fields: h("div.fields-box"),
     buttons: h("div.buttons"),
     editor: h("div.editor-box"),
@@ -46,6 +47,7 @@ export function update(card, message) {
   fill(parts.text, [busy(reply) ? "" : reply?.text, reply?.link, Boolean(reply), signed, language], () => text(reply, signed));
   drawWork(card, reply);
   fill(parts.pictures, [reply?.tiles ?? reply?.images, reply?.fleeting, language], () => pictures(card, reply));
+  fill(parts.files, [reply?.files, language], () => (reply?.files ?? []).map(takeAlong));
   fill(parts.fields, [reply?.fields, compact(reply), language], () => (compact(reply) ? facts(reply.fields) : details(reply?.fields ?? [])));
   fill(parts.buttons, [reply?.buttons, language], () => buttons(card, reply?.buttons ?? []));
   tell(before, reply);
@@ -173,6 +175,11 @@ function pictures(card, reply) {
     return open;
   });
   return [h(`div.grid.of${Math.min(shown.length, 4)}`, {}, ...tiles)];
+}
+
+/** A file to take along: its name and size, and a tap saves it. */
+function takeAlong(file) {
+  return h("a.file", { href: file.src, download: file.name }, icon("download"), h("b", { text: file.name }), h("small", { text: bytes(file.size) }));
 }
 
 // -- details ---------------------------------------------------------------------------------------------

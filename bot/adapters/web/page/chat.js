@@ -82,7 +82,7 @@ function add(message) {
 
 /** A pressed button's answer of a few words is a note at the edge of the page, not a message. */
 function slight({ said, reply }) {
-  const short = reply.text && reply.text.length < 160 && !reply.images.length && !reply.fields.length;
+  const short = reply.text && reply.text.length < 160 && !reply.images.length && !reply.files?.length && !reply.fields.length;
   const buttons = reply.buttons.flat().length;
   return Boolean(said && !said.text && short && final(reply) && (buttons === 0 || (buttons === 1 && reply.tone === "good")));
 }

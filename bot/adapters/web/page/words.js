@@ -41,6 +41,12 @@ export const number = (value, digits = 1) =>
 /** Ledger units as credits. */
 export const credits = (units) => number(units / 1000, 1);
 
+/** A file's size, "2.4 MB". */
+export function bytes(size) {
+  const [unit, scale] = size < 1e6 ? ["kilobyte", 1e3] : ["megabyte", 1e6];
+  return new Intl.NumberFormat(language, { style: "unit", unit, maximumFractionDigits: 1 }).format(size / scale);
+}
+
 /** A length of time, roughly: people do not need the milliseconds. */
 export function span(seconds) {
   if (seconds < 90) return say("time.seconds", { n: Math.max(1, Math.round(seconds)) });
