@@ -21,6 +21,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta, Struct, inspect
 
+from bot.pattern import fault_of
 from bot.secret import Secret, parse_env
 from inference.request import SAMPLERS, ModelSpec
 
@@ -274,7 +275,15 @@ class _Reader:
         values = self._fields(name, self._table(name), shape, skip="token")
         if name in SECRETS and environment.get(SECRETS[name], "").strip():
             values["token"] = Secret(environment[SECRETS[name]].strip())
+        self._patterns(f"{name}.patterns", values.get("patterns", ()))
         return shape(**values)
+
+    def _patterns(self, key: str, patterns: Iterable[str]) -> None:
+        """Is each a pattern? A text that is none would refuse nothing, and nobody would know."""
+        for text in patterns:
+            if fault := fault_of(text):
+                near = f"'{fault.instead}'" if 0 < len(fault.instead) <= 80 and "'" not in text else ""
+                self._report(key, f"pattern.{fault.kind}", near, text=text[:80], part=fault.part)
 
     def _data_dir(self, environment: Mapping[str, str]) -> Path:
         chosen = environment.get("FALOPITAS_DATA") or self.document.get("data_dir", "")

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bot import config, texts
+from bot import config, rules, texts
 from bot.config import ROOT, BadConfig, Config, load
 from bot.secret import Secret, parse_env
 from inference.request import ModelSpec
@@ -350,3 +350,45 @@ def test_languages_are_the_same_everywhere() -> None:
 def test_the_machine_speaks_as_its_environment_says(environ: dict[str, str], language: str) -> None:
     assert config.spoken_here(environ) == language
     assert load(EXAMPLE, environ).language == language or not language
+
+
+@pytest.mark.parametrize(
+    ("text", "what", "near"),
+    [
+        ("go(+re", "pattern.repeats", r"'go\(\+re'"),
+        ("[unclosed", "pattern.open", r"'\[unclosed'"),
+        ("don't (", "pattern.open", ""),
+        ("a) b", "pattern.closed", r"'a\) b'"),
+        ("sword(?=fish)", "pattern.unknown", ""),
+        (r"(a)\1", "pattern.unknown", ""),
+        ("a{1001}", "pattern.large", ""),
+        (r"\p{L}{900}", "pattern.large", ""),
+        ("[z-a]", "pattern.range", ""),
+        ("a\\", "pattern.ends", ""),
+        ("\bgore\b", "pattern.quotes", r"'\bgore\b'"),
+    ],
+)
+def test_a_pattern_that_is_none_is_named_with_what_is_wrong(
+    tmp_path: Path, text: str, what: str, near: str
+) -> None:
+    found = problems(tmp_path, f"[rules]\npatterns = {msgspec.json.encode([text, 'go+re']).decode()}")
+    assert found == {"rules.patterns": (what, near)}
+
+
+def test_every_bad_pattern_is_told_and_what_is_suggested_finds_the_text(tmp_path: Path) -> None:
+    said = r"""[rules]
+patterns = ["go(+re", 'fine\d+', "[unclosed"]
+"""
+    with pytest.raises(BadConfig) as caught:
+        loaded(tmp_path, said)
+    spoken = texts.problems("en", caught.value)
+    assert [line.count("rules.patterns") for line in spoken] == [1, 1]
+    assert '"go(+re"' in spoken[0]
+    assert '"[unclosed"' in spoken[1]
+    better = ", ".join(each.suggestion for each in caught.value.problems)
+    made = loaded(tmp_path, f"[rules]\npatterns = [{better}]")
+    for prompt in ("a go(+re b", "an [unclosed c"):
+        verdict = rules.judge(prompt, made)
+        assert verdict
+        assert verdict.rule == "patterns"
+    assert rules.judge("gore", made) is None

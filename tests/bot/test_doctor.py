@@ -41,9 +41,10 @@ def test_an_engine_that_does_not_load_says_why(monkeypatch: pytest.MonkeyPatch, 
 
 
 def test_a_wrong_configuration_is_told_in_full(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    code, said = lines(monkeypatch, tmp_path, "[web]\nprot = 1\n")
+    code, said = lines(monkeypatch, tmp_path, '[web]\nprot = 1\n[rules]\npatterns = ["[unclosed"]\n')
     assert code == 1
     assert "web.prot" in said
+    assert 'rules.patterns: "[unclosed"' in said
 
 
 def test_a_model_file_that_is_not_there(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -233,13 +233,15 @@ def test_all_that_is_wrong_with_one_ask_is_said_at_once(desk: Desk) -> None:
         (("imagine", "fox", "-o", "."), 1, "folder"),
         (("imagine", "fox", "--config", "none.toml"), 2, "none.toml"),
         (("config", "check", "--config", "bad.toml"), 2, "web.port"),
+        (("config", "check", "--config", "bad.toml"), 2, '"go(+re"'),
+        (("run", "--no-browser", "--config", "bad.toml"), 2, '"go(+re"'),
         (("nonsense",), 2, ""),
     ],
 )
 def test_what_is_asked_wrongly_gets_a_sentence(
     desk: Desk, words: tuple[str, ...], code: int, hint: str
 ) -> None:
-    (desk.folder / "bad.toml").write_text("[web]\nprot = 1\n")
+    (desk.folder / "bad.toml").write_text('[web]\nprot = 1\n[rules]\npatterns = ["go(+re"]\n')
     done = desk.do(*words)
     assert done.returncode == code, done.stderr
     assert hint in done.stderr

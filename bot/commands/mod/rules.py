@@ -12,7 +12,7 @@ from bot.commands.mod.common import change, confirmed, moderator
 from bot.config import Config
 from bot.config import Rules as Listed
 from bot.options import CHOICES, Option
-from bot.rules import patterns
+from bot.pattern import fault_of
 from bot.talk import Button, Call, Reply, Tone
 from bot.texts import say
 from inference.request import MAX_PROMPT
@@ -85,7 +85,7 @@ async def add(ask: Add, call: Call, app: App) -> AsyncIterator[Reply]:
     kind = _KINDS.get(ask.kind.casefold(), ask.kind.casefold())
     if kind not in CHOICES["rules"]:
         raise Refusal("bad_choice", flag="kind", value=ask.kind[:40], known=", ".join(CHOICES["rules"]))
-    if kind == "pattern" and patterns.compiled_of(ask.text) is None:
+    if kind == "pattern" and fault_of(ask.text):
         raise Refusal("bad_pattern", text=ask.text[:80])
 
     def work(tx: Connection, who: Account) -> Change:
