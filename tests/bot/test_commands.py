@@ -498,7 +498,7 @@ async def test_a_queue_that_is_full_says_so(still: Room) -> None:
 
 async def test_the_queue_shows_mine_with_place_and_stop(still: Room) -> None:
     (empty,) = await still.ask("/queue")
-    assert empty.text == "Nothing of yours is waiting, and nothing of anybody else."
+    assert empty.text == "Nothing of yours is waiting, and nothing of anybody else's."
     number, task = await begin(still)
     (reply,) = await still.ask("/queue")
     assert reply.fields[0][0] == f"#{number} a fox"

@@ -291,8 +291,8 @@ def ordered(claim: Any, world: World, taken: Any) -> Any:
 def stopped(cancel: Any, judge: Judge) -> Any:
     """``jobs.cancel`` as it is, looked at: when it happened."""
 
-    def looked_at(tx: sqlite3.Connection, job_id: int, now: float) -> Any:
-        job = cancel(tx, job_id, now)
+    def looked_at(tx: sqlite3.Connection, *given: Any, **more: Any) -> Any:
+        job = cancel(tx, *given, **more)
         if job is not None:
             judge.cancelled[job.id] = judge.world.loop.time()
         return job
