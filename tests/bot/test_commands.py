@@ -504,7 +504,7 @@ async def test_the_queue_shows_mine_with_place_and_stop(still: Room) -> None:
     assert reply.fields[0][0] == f"#{number} a fox"
     assert reply.buttons[0][0].ask == Cancel(number)
     (other,) = await still.ask("/queue", BEN)
-    assert other.text == "Nothing of yours is waiting. One job of somebody else is in the queue."
+    assert other.text == "Nothing of yours is waiting. One job of somebody else's is in the queue."
     await let_go(task)
 
 
