@@ -34,6 +34,9 @@ STOCK, OFF = "builtin", "off"
 
 Text = Annotated[str, Meta(min_length=1, max_length=1_000)]
 Url = Annotated[str, Meta(pattern="^https?://[^ ]+$", max_length=500)]
+DEVICE = r"^(auto|cpu|mps|cuda(:[0-9]{1,2})?)$"
+DEVICES = ("auto", "cpu", "cuda", "cuda:N", "mps")
+"""What is of the form of DEVICE; N is a number from 0."""
 
 
 class Web(Struct, frozen=True, kw_only=True):
@@ -101,7 +104,7 @@ class Config:
     ``off``: none does. "": ``builtin``, but not at what the built-in model draws from words alone."""
     safety_level: Annotated[float, Meta(gt=0.0, le=1.0)] = 0.7
     """The chance to be for adults only from which on a picture is flagged."""
-    device: Annotated[str, Meta(pattern=r"^(auto|cpu|mps|cuda(:[0-9]{1,2})?)$")] = "auto"
+    device: Annotated[str, Meta(pattern=DEVICE)] = "auto"
     engines: Annotated[int, Meta(ge=1, le=16)] = 1
     """Inference processes: one a GPU; on a CPU they share its cores."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
@@ -246,7 +249,9 @@ class _Reader:
         except msgspec.ValidationError:
             what, facts = _expected(inspect.type_info(kind))
             choices = str(facts.get("choices", "")).split(", ") if isinstance(value, str) else []
-            self._report(key, what, _first(difflib.get_close_matches(str(value), choices, 1)), **facts)
+            near = _OTHER_NAMES.get(str(value).casefold()) if what == "device" else None
+            near = near or _first(difflib.get_close_matches(str(value), choices, 1))
+            self._report(key, what, near, **facts)
             return None
         if isinstance(converted, float) and not math.isfinite(converted):
             self._report(key, "number", **_expected(inspect.type_info(kind))[1])
@@ -370,6 +375,8 @@ class _Reader:
 NAME = r"[a-z0-9][a-z0-9_.-]{0,63}"
 NO_STYLE = "none"
 """Not the name of a style: ``--style none`` takes a usual style away."""
+_OTHER_NAMES = {"gpu": "cuda", "nvidia": "cuda", "metal": "mps", "apple": "mps"}
+"""What people call a device."""
 SUFFIXES = frozenset({".safetensors", ".ckpt", ".pt", ".bin", ".pth"})
 
 
@@ -397,6 +404,10 @@ def _expected(info: inspect.Type) -> tuple[str, dict[str, Any]]:
             what, facts = "choice", {"choices": ", ".join(str(value) for value in info.values if value)}
         case inspect.VarTupleType():
             what = "texts" if isinstance(info.item_type, inspect.StrType) else "sizes"
+        case inspect.StrType() if info.pattern == DEVICE:
+            what, facts = "device", {"choices": ", ".join(DEVICES)}
+        case inspect.StrType() if "https" in (info.pattern or ""):
+            what = "web_address"
         case _:
             what = "text"
     return what, facts

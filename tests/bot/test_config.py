@@ -134,7 +134,7 @@ def test_everything_wrong_is_told_at_once(tmp_path: Path) -> None:
         "retention_days": ("whole_number", ""),
         "default_model": ("choice", "builtin"),
         "language": ("choice", ""),
-        "device": ("text", ""),
+        "device": ("device", "cpu"),
         "log_level": ("choice", "info"),
         "data_dir": ("text", ""),
         "rules": ("table", ""),
@@ -158,6 +158,31 @@ def test_everything_wrong_is_told_at_once(tmp_path: Path) -> None:
         "models.builtin": ("reserved_model", ""),
         "models.Bad Name": ("bad_name", ""),
     }
+
+
+@pytest.mark.parametrize(
+    ("said", "near"),
+    [
+        ("'gpu'", "cuda"),
+        ("'GPU'", "cuda"),
+        ("'cud'", "cuda"),
+        ("'metal'", "mps"),
+        ("'cuda:x'", "cuda:N"),
+        ("''", ""),
+        ("0", ""),
+    ],
+)
+def test_a_device_that_is_none_is_told_which_there_are(tmp_path: Path, said: str, near: str) -> None:
+    with pytest.raises(BadConfig) as caught:
+        loaded(tmp_path, f"device = {said}")
+    assert [each.suggestion for each in caught.value.problems] == [near]
+    for language in texts.LANGUAGES:
+        assert "auto, cpu, cuda, cuda:N, mps" in texts.problems(language, caught.value)[0]
+
+
+def test_an_address_that_is_none_is_told_its_form(tmp_path: Path) -> None:
+    found = problems(tmp_path, "[discord]\napi_root = 'ftp://x'\n[telegram]\nwebhook = 'http://x'")
+    assert found == {"discord.api_root": ("web_address", ""), "telegram.webhook": ("web_address", "")}
 
 
 def test_one_gpu_for_several_engines_is_refused(tmp_path: Path) -> None:
