@@ -76,6 +76,10 @@ class Page:
 
         await self.app.database.write(admit, self.app.clock(), durable=True)
 
+    async def owner(self, who: Who) -> bool:
+        """Whether this session is the owner's, who moderates everywhere."""
+        return (await self._me(who)).unlimited
+
     async def redeem(self, code: str, who: Who, language: str) -> None:
         """The session now belongs to the account that made the code."""
         await self.app.database.write(accounts.redeem, code, who, self.app.clock(), durable=True)
@@ -99,15 +103,16 @@ class Page:
 
     # -- what can be asked
 
-    def about(self, language: str) -> dict[str, Any]:
-        """Commands for the autocomplete and the forms of /imagine and /settings."""
+    def about(self, language: str, *, owner: bool) -> dict[str, Any]:
+        """Commands for the autocomplete (/mod for the owner), and the forms of /imagine and /settings."""
         lists = [
             {
                 "name": each.name,
                 "help": say(language, f"command.{each.name}.summary"),
                 "aliases": each.aliases,
+                "offered": owner or each in commands.COMMANDS,
             }
-            for each in commands.COMMANDS
+            for each in (*commands.COMMANDS, commands.MODERATION[0])
         ]
         form = self._form("imagine", Imagine, language)
         settings = self._form("settings", Settings, language)

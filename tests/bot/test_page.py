@@ -81,6 +81,18 @@ async def test_somebody_with_a_code_sees_their_pictures_and_nobody_elses(here: R
     assert len(await page.pieces(OWN, job.id)) == 4
 
 
+async def test_mod_is_offered_to_the_owner_and_is_a_command_for_everybody(here: Room) -> None:
+    page = Page(here.app)
+    await page.admit_owner(OWN, "en")
+    await here.ask(Imagine("a fox"), OTHER)
+    assert await page.owner(OWN)
+    assert not await page.owner(OTHER)
+    for owner in (True, False):
+        offered = {each["name"]: each["offered"] for each in page.about("en", owner=owner)["commands"]}
+        assert offered.pop("mod") is owner
+        assert all(offered.values())
+
+
 async def test_a_wrong_code_lets_nobody_in(here: Room) -> None:
     page = Page(here.app)
     with pytest.raises(Refusal, match="link_expired"):
@@ -115,7 +127,7 @@ async def test_buttons_come_back_as_they_went(here: Room) -> None:
 async def test_the_forms_are_the_commands_own(here: Room) -> None:
     page = Page(here.app)
     for language in ("en", "es"):
-        about = page.about(language)
+        about = page.about(language, owner=False)
         assert {command["name"] for command in about["commands"]} >= {"imagine", "queue", "help"}
         assert all(command["help"] for command in about["commands"])
         assert set(about["form"]["properties"]) >= {

@@ -173,6 +173,9 @@ class FakeHouse:
         self.accounts[who] = 2
         self.languages.setdefault(2, language)
 
+    async def owner(self, who: str) -> bool:
+        return self.accounts[who] == 1
+
     async def leave(self, who: str) -> None:
         self.accounts.pop(who, None)
 
@@ -199,7 +202,7 @@ class FakeHouse:
         self.files[digest] = data
         return digest
 
-    def about(self, language: str) -> dict[str, Any]:
+    def about(self, language: str, *, owner: bool) -> dict[str, Any]:
         spanish = language == "es"
         names = {
             "imagine": "Dibuja lo que describes" if spanish else "Draw what you describe",
@@ -207,9 +210,13 @@ class FakeHouse:
             "gallery": "Mis imágenes" if spanish else "My pictures",
             "quota": "Lo que me queda" if spanish else "What I have left",
             "settings": "Lo que suelo querer" if spanish else "What I usually want",
+            "models": "Con qué dibujo" if spanish else "What I draw with",
             "help": "Todo lo que se puede pedir" if spanish else "Everything there is",
         }
-        commands = [{"name": name, "help": text, "aliases": []} for name, text in names.items()]
+        commands = [
+            {"name": name, "help": text, "aliases": [], "offered": True} for name, text in names.items()
+        ]
+        commands.append({"name": "mod", "help": "For moderators", "aliases": [], "offered": owner})
         return {"commands": commands, "form": FORM, "settings": FORM, "shapes": ["1:1"]}
 
     def pack(self, ask: Ask) -> str:

@@ -116,9 +116,9 @@ async def test_a_star_shows_on_the_pictures_and_can_be_taken_back(here: Desk) ->
     await expect(here.toast).to_contain_text("Kept")
     await expect(card.locator(".starred")).to_have_count(4)
     await here.toast.get_by_role("button").click()
+    await expect(here.page.locator(".exchange")).to_have_count(1)
     await expect(card.locator(".starred")).to_have_count(0)
     assert [call.ask for call in here.talk.calls[1:]] == [Star(1, 0), Star(1, 1)]
-    await expect(here.page.locator(".exchange")).to_have_count(1)
 
 
 async def test_deleting_asks_once_and_clears_the_card(here: Desk) -> None:
@@ -206,6 +206,34 @@ async def test_slash_offers_commands(here: Desk) -> None:
     await box.press("Tab")
     await expect(box).to_have_value("/quota ")
     await expect(offers).to_have_count(0)
+
+
+async def test_an_exact_command_comes_first_and_enter_sends_it(here: Desk) -> None:
+    box = here.page.get_by_role("combobox", name="What to draw")
+    await box.fill("/mod")
+    offers = here.page.get_by_role("option")
+    await expect(offers.locator("b")).to_have_text(["/mod", "/models"])
+    await box.press("ArrowDown")
+    await box.press("Enter")
+    await expect(box).to_have_value("/models ")
+    await box.fill("/mode")
+    await box.press("Enter")
+    await expect(box).to_have_value("/models ")
+    await box.fill("/mod")
+    await box.press("Enter")
+    await expect(here.last.locator(".said")).to_have_text("/mod")
+    await expect(box).to_have_value("")
+
+
+async def test_who_is_not_offered_a_command_sends_it_as_typed(browser: Browser, tmp_path: Path) -> None:
+    async with desk(browser, tmp_path) as here:
+        await here.page.goto(here.web.address)
+        await here.page.fill("#code", "abcd-2345")
+        await here.page.keyboard.press("Enter")
+        await here.page.fill("#prompt", "/mod")
+        await expect(here.page.get_by_role("option").locator("b")).to_have_text(["/models"])
+        await here.page.keyboard.press("Enter")
+        await expect(here.last.locator(".said")).to_have_text("/mod")
 
 
 async def test_up_brings_back_what_was_typed(here: Desk) -> None:

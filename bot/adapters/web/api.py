@@ -292,7 +292,8 @@ class Api:
             "language": session.language,
             "defaults": await self.house.defaults(who),
         }
-        response = web.json_response(mine | self.house.about(session.language))
+        about = self.house.about(session.language, owner=await self.house.owner(who))
+        response = web.json_response(mine | about)
         self._set_cookie(request, response, session.name)
         return response
 

@@ -88,6 +88,9 @@ class House(Protocol):
     async def admit_owner(self, who: Who, language: str) -> None:
         """The session now belongs to the owner's account."""
 
+    async def owner(self, who: Who) -> bool:
+        """Whether this session is the owner's, who moderates everywhere."""
+
     async def redeem(self, code: str, who: Who, language: str) -> None:
         """The session now belongs to the account that made the code; Refusal when it does not."""
 
@@ -112,8 +115,11 @@ class House(Protocol):
     async def picture(self, digest: str, *, small: bool) -> bytes:
         """The file, or its preview; Refusal when it is gone."""
 
-    def about(self, language: str) -> dict[str, Any]:
-        """Commands for the autocomplete and the form behind "Options", in that language."""
+    def about(self, language: str, *, owner: bool) -> dict[str, Any]:
+        """Commands for the autocomplete and the form behind "Options", in that language.
+
+        A command that is not ``offered`` to them is one all the same when they type it.
+        """
 
     def pack(self, ask: Ask) -> str:
         """A button's ask as short text."""

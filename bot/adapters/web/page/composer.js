@@ -62,10 +62,13 @@ export function makeComposer({ send }) {
   }
 
   // -- commands
+  const names = (command) => [command.name, ...(command.aliases ?? [])];
   function offer() {
     const match = area.value.match(/^\/(\S*)$/u);
     const wanted = match?.[1].toLocaleLowerCase() ?? "";
-    offered = match ? about.commands.filter((command) => command.name.startsWith(wanted) || command.aliases?.some((alias) => alias.startsWith(wanted))) : [];
+    const exact = (command) => names(command).includes(wanted);
+    offered = match ? about.commands.filter((command) => command.offered && names(command).some((name) => name.startsWith(wanted))) : [];
+    offered.sort((one, other) => exact(other) - exact(one));
     marked = 0;
     drawOffers();
   }
@@ -99,7 +102,8 @@ export function makeComposer({ send }) {
     if (offered.length) {
       const by = { ArrowDown: 1, ArrowUp: -1 }[key];
       const typed = area.value.trim().slice(1).toLocaleLowerCase();
-      const exact = [offered[marked].name, ...(offered[marked].aliases ?? [])].includes(typed);
+      // what is a command as it stands is sent, offered or not, unless they went on to another
+      const exact = (marked ? [offered[marked]] : about.commands).some((command) => names(command).includes(typed));
       if (by) {
         event.preventDefault();
         marked = (marked + by + offered.length) % offered.length;
