@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from playwright.async_api import Browser, expect
 
+from bot.talk import Reply, Tone
 from tests.browser.desk import Desk, desk
 from tests.browser.house import Again, Delete, Details, Imagine, Remix, Star, Upscale, Vary
 
@@ -83,6 +84,30 @@ async def test_a_prompt_becomes_a_grid(here: Desk) -> None:
     await expect(here.page.locator("#announce")).to_contain_text("a red fox")
     loaded = "(images) => images.every((image) => image.complete && image.naturalWidth > 0)"
     assert await here.last.locator("button.tile img").evaluate_all(loaded)
+
+
+BAR_APART = """() => {
+  window.apart = [];
+  const measure = ([{ target: bar }]) => {
+    const shown = bar.firstChild.getBoundingClientRect().width / bar.getBoundingClientRect().width;
+    apart.push(Math.abs(100 * shown - bar.getAttribute("aria-valuenow")));
+  };
+  new MutationObserver(measure).observe(document, { subtree: true, attributeFilter: ["aria-valuenow"] });
+}"""
+"""Notes, whenever the progress that is said changes, by how many percent the drawn bar differs from it."""
+
+
+async def test_the_bar_stands_where_its_words_say(here: Desk) -> None:
+    await here.page.evaluate(BAR_APART)
+    (who,) = here.house.accounts
+    for percent in (22, 69, 96):
+        reply = Reply(f"{percent} %", tone=Tone.WAITING, fleeting=True, progress=percent / 100)
+        await here.web.show(f"{who}/drawing", reply)
+        bar = here.last.get_by_role("progressbar")
+        await expect(bar).to_have_attribute("aria-valuenow", str(percent))
+    apart = await here.page.evaluate("apart")
+    assert len(apart) >= 2  # the first stood before the card did
+    assert max(apart) < 1
 
 
 async def test_an_example_is_one_tap(here: Desk) -> None:
