@@ -199,10 +199,14 @@ def stats(config: ConfigFile = None) -> None:
 def config_check(config: ConfigFile = None) -> None:
     """Everything that is wrong with the configuration and the models' files, with suggestions."""
     from bot.doctor import bad_models
+    from bot.texts import problems
 
-    settings = configured(config)
+    try:
+        settings = load(config, os.environ)
+    except BadConfig as bad:
+        quit_with("\n".join((*problems(language(), bad), bad_models(bad.models, language()))), USAGE)
     tongue = language(settings)
-    if wrong := bad_models(settings, tongue):
+    if wrong := bad_models(settings.models, tongue):
         quit_with(wrong, USAGE)
     where = str(settings.path) if settings.path else say(tongue, "cli.no_file")
     sys.stdout.write(say(tongue, "cli.config_ok", file=where) + "\n")

@@ -134,11 +134,17 @@ class Problem:
 
 
 class BadConfig(Exception):  # noqa: N818 - it names the file
-    """Everything that is wrong with the configuration; ``bot.texts.problems`` says it."""
+    """Everything that is wrong with the configuration; ``bot.texts.problems`` says it.
 
-    def __init__(self, problems: Iterable[Problem], path: Path | None = None) -> None:
+    ``models`` are those of the operator's whose ``source`` can be read: their files may be looked at.
+    """
+
+    def __init__(
+        self, problems: Iterable[Problem], path: Path | None = None, models: Iterable[ModelSpec] = ()
+    ) -> None:
         self.problems = tuple(problems)
         self.path = path
+        self.models = tuple(models)
         super().__init__("; ".join(f"{each.key}: {each.what}" for each in self.problems))
 
 
@@ -175,7 +181,9 @@ def load(path: Path | None, environ: Mapping[str, str]) -> Config:
     reader = _Reader(document, file.resolve().parent if file else ROOT)
     config = reader.config(_environment(reader.folder / ".env", environ))
     if reader.problems:
-        raise BadConfig(reader.problems, file)
+        unclear = {each.key for each in reader.problems}
+        models = [spec for spec in config.models[1:] if f"models.{spec.name}.source" not in unclear]
+        raise BadConfig(reader.problems, file, models)
     return replace(config, path=file)
 
 

@@ -62,8 +62,10 @@ def findings(file: Path | None, environ: Mapping[str, str], language: str) -> It
     try:
         config = load(file, environ)
     except BadConfig as wrong:
-        yield from doctor.engine(probe(()))
+        found = probe(wrong.models)
+        yield from doctor.engine(found)
         yield Line("bad", "\n".join(problems(language, wrong)))
+        yield from doctor.models(wrong.models, found)
         return
     found = probe(config.models)
     yield from doctor.engine(found)
@@ -72,18 +74,14 @@ def findings(file: Path | None, environ: Mapping[str, str], language: str) -> It
     yield Line("ok", doctor.say("config", file=config.path or say(language, "cli.no_file")))
     yield from doctor.chat("discord", config.discord.token, lambda token: _discord(config, token))
     yield from doctor.chat("telegram", config.telegram.token, lambda token: _telegram(config, token))
-    looked = {str(each.get("name")): each for each in found.get("models", ())}
-    for spec in config.models:
-        yield doctor.model(spec, looked.get(spec.name, {}))
+    yield from doctor.models(config.models, found)
     yield doctor.safety(config)
     yield doctor.database(config)
 
 
-def bad_models(config: Config, language: str) -> str:
+def bad_models(models: Sequence[ModelSpec], language: str) -> str:
     """What is wrong with the models' files, looked at without torch; nothing if they are fine."""
-    doctor = _Doctor(language)
-    looked = {str(each.get("name")): each for each in probe(config.models, "--fast").get("models", ())}
-    lines = (doctor.model(spec, looked.get(spec.name, {})) for spec in config.models)
+    lines = _Doctor(language).models(models, probe(models, "--fast")) if models else ()
     return "\n".join(f"{line.text}\n{line.then}".rstrip() for line in lines if line.mark == "bad")
 
 
@@ -193,6 +191,12 @@ class _Doctor:
             key, values = f"{name}.check.{found.what}", dict(found.values)
             then = say(self._language, f"{key}.next", **values) if has(f"{key}.next") else ""
             yield Line(found.mark, say(self._language, key, **values), then)
+
+    def models(self, specs: Sequence[ModelSpec], found: Mapping[str, Any]) -> Iterator[Line]:
+        """Each of them, as the probe found it."""
+        looked = {str(each.get("name")): each for each in found.get("models", ())}
+        for spec in specs:
+            yield self.model(spec, looked.get(spec.name, {}))
 
     def model(self, spec: ModelSpec, looked: Mapping[str, Any]) -> Line:
         """Whether its file is there and what it says it is; ``looked`` is the probe's word on it."""

@@ -47,6 +47,13 @@ def test_a_wrong_configuration_is_told_in_full(monkeypatch: pytest.MonkeyPatch, 
     assert 'rules.patterns: "[unclosed"' in said
 
 
+def test_a_wrong_key_hides_no_wrong_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    toml = 'prot = 1\n[models.mine]\nsource = "./nowhere.safetensors"\n[models.vague]\nsource = "a b"\n'
+    code, said = lines(monkeypatch, tmp_path, toml)
+    assert code == 1
+    assert all(said.count(hint) == 1 for hint in ("prot:", "nowhere.safetensors", "models.vague.source"))
+
+
 def test_a_model_file_that_is_not_there(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     code, said = lines(monkeypatch, tmp_path, '[models.mine]\nsource = "./nowhere.safetensors"\n')
     assert code == 1

@@ -315,6 +315,21 @@ def test_a_model_file_that_is_none_is_found_by_a_look_at_the_configuration(desk:
     assert "builtin" not in done.stderr
 
 
+def test_wrong_keys_and_wrong_model_files_are_named_in_one_go(desk: Desk) -> None:
+    """Also a model's file beside a wrong key of its own; one whose source cannot be read is only its keys."""
+    (desk.folder / "broken.safetensors").write_bytes(b"\x00" * 64)
+    desk.configure(
+        'queue_limt = 5\n[models.mine]\nsource = "./broken.safetensors"\nstesp = 3\n'
+        '[models.lost]\nsource = "./lost.safetensors"\n[models.vague]\nsource = "not a path"\n'
+    )
+    done = desk.do("config", "check", "--config", "falopitas.toml")
+    assert (done.returncode, done.stdout) == (2, "")
+    for hint in ("queue_limit", "models.mine.steps", "models.vague.source:", "lost.safetensors"):
+        assert done.stderr.count(hint) == 1, done.stderr
+    assert "broken.safetensors" in done.stderr
+    assert "builtin" not in done.stderr
+
+
 def test_the_help_of_imagine_lists_its_flags(desk: Desk) -> None:
     done = desk.do("imagine", "--help")
     assert done.returncode == 0
