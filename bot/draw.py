@@ -193,9 +193,11 @@ def _is_warm(states: set[str]) -> bool:
 
 
 def writable(out: Path) -> None:
-    """Refuse a place where nothing can be written, before anything is drawn."""
+    """Refuse a place where nothing can be written, and a name of what is no PNG, before anything is drawn."""
     if out.is_dir():
         raise Refusal("out_is_folder", path=str(out))
+    if out.suffix and out.suffix.casefold() != ".png":
+        raise Refusal("out_not_png", path=str(out), suffix=out.suffix, png=str(out.with_suffix(".png")))
     if not out.parent.is_dir():
         raise Refusal("out_no_folder", path=str(out.parent))
     if not os.access(out.parent, os.W_OK) or (out.exists() and not os.access(out, os.W_OK)):

@@ -231,6 +231,8 @@ def test_all_that_is_wrong_with_one_ask_is_said_at_once(desk: Desk) -> None:
         (("imagine", "fox", "--model", "biultin"), 1, "builtin"),
         (("imagine", "fox", "-o", "nowhere/fox.png"), 1, "nowhere"),
         (("imagine", "fox", "-o", "."), 1, "folder"),
+        (("imagine", "fox", "-o", "gato.jpg"), 1, "gato.png"),
+        (("simulate", "-o", "plot.svg"), 1, "plot.png"),
         (("imagine", "fox", "--config", "none.toml"), 2, "none.toml"),
         (("config", "check", "--config", "bad.toml"), 2, "web.port"),
         (("config", "check", "--config", "bad.toml"), 2, '"go(+re"'),
@@ -247,6 +249,19 @@ def test_what_is_asked_wrongly_gets_a_sentence(
     assert hint in done.stderr
     assert done.stderr.strip()
     assert "Traceback" not in done.stderr
+
+
+def test_a_name_that_is_none_of_a_png_is_refused_before_anything_is_drawn(desk: Desk) -> None:
+    """No bot is started for it; a name without a suffix, or with PNG in capitals, is as good as ever."""
+    done = desk.do("imagine", "gato", "-o", "gato.jpg", LANG="es_ES.UTF-8")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "PNG" in done.stderr
+    assert "-o gato.png" in done.stderr
+    assert [each.name for each in desk.folder.glob("gato*")] == []
+    assert not (desk.data / "falopitas.sqlite3").exists()
+    one = desk.do("imagine", "cat", "--n", "1", "-o", "CAT.PNG")
+    assert one.returncode == 0, one.stderr
+    assert (desk.folder / "CAT.PNG").read_bytes().startswith(b"\x89PNG")
 
 
 def test_the_persons_language_is_the_terminals(desk: Desk) -> None:
