@@ -54,7 +54,7 @@ def language(settings: Config | None = None) -> str:
 
 
 def sentence(refusal: Refusal, tongue: str) -> str:
-    """A refusal and its next step; of a port in use, which one is free."""
+    """A refusal and its next step; of a port in use, which one is free; of a bot that runs, its page."""
     if not has(f"refusal.{refusal.code}"):
         return say(tongue, "cli.refused", code=refusal.code)
     lines = [why_not(tongue, refusal)]
@@ -62,7 +62,20 @@ def sentence(refusal: Refusal, tongue: str) -> str:
         from bot.run import free_port
 
         lines.append(say(tongue, "cli.next_port", port=free_port(refusal.values["port"])))
+    if refusal.code == "already_running" and (page := _page(refusal)):
+        lines.append(say(tongue, "cli.its_page", address=page))
     return "\n".join(lines)
+
+
+def _page(refusal: Refusal) -> str:
+    """Where the page of the bot is that already runs; "" if that cannot be known."""
+    from bot.adapters.control import page_of
+    from bot.home import Home
+
+    try:
+        return page_of(Home(Path(str(refusal.values["folder"]))).runtime())
+    except Refusal:
+        return ""
 
 
 def quit_with(text: str, code: int) -> NoReturn:

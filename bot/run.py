@@ -58,7 +58,7 @@ class _Chats:
             Page(app), home.data, host=web.host, port=web.port, public=web.public, names=web.names,
             bureau=Bureau(app),
         )  # fmt: skip
-        chats: list[Adapter] = [self.page, Control(app, home.runtime())]
+        chats: list[Adapter] = [self.page, Control(app, home.runtime(), lambda: self.address)]
         if self.terminal:
             from bot.adapters.terminal import Terminal
 
@@ -74,6 +74,11 @@ class _Chats:
 
             chats.append(Telegram(self.config.telegram, Kiosk(app), app.config.language, self._tell))
         return chats
+
+    @property
+    def address(self) -> str:
+        """Where the page is; it lets nobody in by itself."""
+        return self.page.address if self.page else ""
 
     def _tell(self, text: str) -> None:
         self.ink.write(f"{text}\n")

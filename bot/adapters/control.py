@@ -11,7 +11,7 @@ import contextlib
 import itertools
 import os
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeAlias
@@ -118,10 +118,11 @@ _from_bot: msgspec.msgpack.Decoder[FromBot] = msgspec.msgpack.Decoder(FromBot)
 
 
 class Note(Struct, frozen=True):
-    """Where a running bot is spoken to."""
+    """Where a running bot is spoken to; ``page`` is where its page is, "" if it has none."""
 
     address: str
     token: str
+    page: str = ""
 
 
 # --- the bot's end
@@ -149,9 +150,11 @@ class Control:
 
     name = "control"
 
-    def __init__(self, app: App, runtime: Path) -> None:
+    def __init__(self, app: App, runtime: Path, page: Callable[[], str] = str) -> None:
+        """``page`` says where the page is, which has started by then."""
         self._app = app
         self._runtime = runtime
+        self._page = page
         self._token = door.key()
         self._calls: asyncio.Queue[Call | None] = asyncio.Queue()
         self._clients: dict[str, _Client] = {}
@@ -164,7 +167,7 @@ class Control:
             self._door = await door.listen(self._serve, self._runtime / SOCKET)
             handle = os.open(self._runtime / NOTE, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
             with os.fdopen(handle, "wb") as file:
-                file.write(msgspec.json.encode(Note(self._door.address, self._token)))
+                file.write(msgspec.json.encode(Note(self._door.address, self._token, self._page())))
         except OSError as error:
             raise refusal_of(error) from error
 
@@ -268,6 +271,19 @@ def _shown(message: int, reply: Reply, buttons: tuple[Button, ...]) -> Show:
 # --- the other end
 
 
+def _note(runtime: Path) -> Note:
+    """Raises OSError where no bot runs, ValueError for somebody else's words."""
+    return msgspec.json.decode((runtime / NOTE).read_bytes(), type=Note)
+
+
+def page_of(runtime: Path) -> str:
+    """Where the page of the bot is that runs there; "" if none runs, or without a page."""
+    try:
+        return _note(runtime).page
+    except (OSError, ValueError):
+        return ""
+
+
 class Line:
     """A client's connection to a running bot."""
 
@@ -279,7 +295,7 @@ class Line:
     async def open(cls, runtime: Path) -> Line | None:
         """A connection to the bot that runs there; None if none does."""
         try:
-            note = msgspec.json.decode((runtime / NOTE).read_bytes(), type=Note)
+            note = _note(runtime)
             line = cls(*await door.dial(note.address))
             await line.send(Knock(note.token))
         except (OSError, ValueError):  # no such file, nobody there, somebody else's words

@@ -111,10 +111,14 @@ def test_imagine_asks_a_running_bot(desk: Desk) -> None:
 
 
 def test_a_second_bot_hears_that_one_is_running(desk: Desk) -> None:
-    with desk.running() as (process, _, _):
+    """And where its page is, without what lets in: that is for the terminal in which it was started."""
+    with desk.running() as (process, said, _):
         done = desk.do("run", "--no-browser", "--config", "falopitas.toml")
         assert done.returncode == 1
         assert str(process.pid) in done.stderr
+        page = re.search(r"http://127\.0\.0\.1:\d+/", said)
+        assert page
+        assert done.stderr.splitlines()[-1].endswith(page[0])
         assert "Traceback" not in done.stderr
         assert process.poll() is None
 
