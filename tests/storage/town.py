@@ -81,7 +81,8 @@ class Model:
 
     def left(self, payer: _Payer, units: int, now: float) -> tuple[int, int]:
         purse = self.purses[payer]
-        return max(0, units - purse.spent[purse.window(now)]), purse.extra
+        spent = purse.spent.get(purse.window(now), 0)  # a look opens no window
+        return max(0, units - spent), purse.extra
 
     def pay(self, account: int, pots: list[tuple[_Payer, int]], price: int, now: float) -> list[Any]:
         room = {payer: sum(self.left(payer, units, now)) for payer, units in pots}
