@@ -138,8 +138,8 @@ async def _end(house: Whole) -> None:
 
 
 def _tracebacks(house: Whole) -> list[str]:
-    """What was logged as a bug."""
+    """What was logged as a bug; a refusal is a warning, which says where it was raised, too."""
     log = house.data / "logs" / "falopitas.log"
     lines = [json.loads(each) for each in log.read_text().splitlines()] if log.exists() else []
-    found = [line for line in lines if "error" in line and isinstance(line["error"], list)]
+    found = [line for line in lines if line["level"] == "error" and isinstance(line.get("error"), list)]
     return [f"a traceback: {line['says']} {line['error'][0]} {line['error'][-1]}" for line in found]

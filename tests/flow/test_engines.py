@@ -131,12 +131,13 @@ async def _engine(database: Database, job: int) -> str:
 async def test_two_engines_have_one_fair_order(tmp_path: Path) -> None:
     """Somebody who comes behind a flood is drawn before most of it, whichever engine is free."""
     async with pair(tmp_path, 0.2) as both:
-        flood = [await both.submit(0) for _ in range(20)]
+        flood = await asyncio.gather(*(both.submit(0) for _ in range(20)))
+        waiting = [row for row in await both.rows(flood) if not row.over]
         light = await both.submit(1)
-        rows = await both.over([*flood, light])
+        rows = await both.over([*waiting, light])
         assert all(row.status is Status.DONE for row in rows)
         last = rows[-1].finished or 0.0
-        assert sum((row.finished or 0.0) < last for row in rows[:-1]) < 15
+        assert sum((row.finished or 0.0) < last for row in rows[:-1]) < 0.75 * len(waiting)
 
 
 def test_each_engine_gets_its_own_part_of_the_machine(tmp_path: Path) -> None:
