@@ -31,7 +31,7 @@ _TABLES = {
     "account": "SELECT id, language, settings, created, balance FROM account WHERE id = ?",
     "identities": "SELECT who FROM identity WHERE account = ?",
     "jobs": "SELECT id, request, price, status, created, finished, parent, private, seconds, arrived, "
-    "community, shown, adult FROM job WHERE account = ? ORDER BY id",
+    "community, shown, adult, vouched FROM job WHERE account = ? ORDER BY id",
     "pictures": "SELECT job, number, digest, seed, width, height, size, starred, created, unsafe FROM piece "
     "WHERE account = ? ORDER BY id",
     "usage": "SELECT community, day, jobs, failed, pictures, units FROM usage WHERE account = ? "

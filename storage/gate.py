@@ -95,7 +95,7 @@ def is_new(tx: sqlite3.Connection, account: int, community: str, now: float) -> 
 
 WAITING_SQL = """
     SELECT id, account, community FROM job
-    WHERE status = 'queued' AND (?1 = '' OR +community = ?1) AND (?2 = '' OR channel = ?2)
+    WHERE status = 'queued' AND vouched = 0 AND (?1 = '' OR +community = ?1) AND (?2 = '' OR channel = ?2)
 """
 """Of what waits, never of all that was ever asked for there."""
 
@@ -104,7 +104,7 @@ def waiting_newcomers(
     tx: sqlite3.Connection, community: str, channel: str, now: float, *, but: int
 ) -> tuple[int, ...]:
     """The jobs that newcomers have waiting where a policy of this community, or of its ``channel``, counts
-    (of the house: everywhere); none of the account ``but``.
+    (of the house: everywhere); none that is vouched for, and none of the account ``but``.
     """
     rows = sorted(tx.execute(WAITING_SQL, (community, channel)).fetchall())
     people = {(account, place) for _, account, place in rows if account != but}

@@ -216,12 +216,13 @@ def _of_now(tx: sqlite3.Connection, new: NewJob) -> NewJob:
 def _insert(tx: sqlite3.Connection, new: NewJob, turn: float, share: float, now: float) -> Job:
     row = tx.execute(
         "INSERT INTO job (account, key, request, price, cost, share, turn, status, place, language, created, "
-        "parent, parent_index, private, community, channel, adult) "
-        "VALUES (?, ?, ?, ?, ?, ?, ?, 'queued', ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id",
+        "parent, parent_index, private, community, channel, adult, vouched) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?, 'queued', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id",
         (
             new.account, new.key, msgspec.json.encode(new.request).decode(), new.price, new.cost, share, turn,
             new.place, new.language, now, new.parent, new.parent_index, int(new.private),
             new.scene.community, new.scene.channel, int(new.scene.adult),
+            int(new.scene.moderates or new.turn is not None),
         ),
     ).fetchone()  # fmt: skip
     return Job(

@@ -43,7 +43,8 @@ CREATE TABLE link_try (
 CREATE INDEX link_try_subject ON link_try (subject, at);
 
 -- A request that somebody was charged for. `turn` is its place in virtual time, `share` what it added to the
--- account's `finish`, `attempt` the fencing token, `arrived` the pictures that came.
+-- account's `finish`, `attempt` the fencing token, `arrived` the pictures that came. No raid
+-- takes back what is `vouched` for: somebody who moderates there asked for it, or a moderator approved it.
 CREATE TABLE job (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     account INTEGER NOT NULL REFERENCES account (id),
@@ -75,6 +76,7 @@ CREATE TABLE job (
     shown TEXT NOT NULL DEFAULT '' CHECK (shown IN ('', 'spoiler', 'withheld')),
     adult INTEGER NOT NULL DEFAULT 0 CHECK (adult IN (0, 1)),
     free INTEGER NOT NULL DEFAULT 0 CHECK (free IN (0, 1)),
+    vouched INTEGER NOT NULL DEFAULT 0 CHECK (vouched IN (0, 1)),
     UNIQUE (account, key)
 ) STRICT;
 CREATE INDEX job_queue ON job (turn, id, cost) WHERE status = 'queued' AND held = 0;

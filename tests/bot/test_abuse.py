@@ -97,6 +97,28 @@ async def test_a_moderator_is_no_newcomer(still: Town) -> None:
     assert await statuses(still) == [Status.QUEUED] * 2
 
 
+async def test_a_raid_takes_back_nothing_of_who_moderates_or_has_a_role_there(still: Town) -> None:
+    """Also of moderators who are as new as the raiders; of the same people elsewhere it does."""
+    other = "test:leo"
+    await first(still, other, "a fox", entitled=True)
+    await still.mod("role friends test:ana")
+    await first(still, ANA, "a wolf")
+    await first(still, BEN, "a bear")
+    await first(still, other, "a cat", community="test:third", channel="test:there")
+    await still.mod("limits --raid 60")
+    assert await statuses(still) == [Status.QUEUED, Status.QUEUED, Status.CANCELLED, Status.QUEUED]
+    await still.say(OWNER, "/mod limits --raid 60", community="", channel="")
+    assert await statuses(still) == [Status.QUEUED, Status.QUEUED, Status.CANCELLED, Status.CANCELLED]
+
+
+async def test_a_role_that_is_everybody_is_given_to_nobody(still: Town) -> None:
+    """It would be a way past a raid that nobody meant."""
+    for text in ("role @everyone test:ben", "role todos test:ben", "limits --role everybody --weight 2"):
+        assert (await refused(still, MODERATOR, f"/mod {text}")).code == "role_of_all"
+    await still.mod("limits --raid 60")
+    assert (await refused(still, BEN, "a fox")).code == "raid"
+
+
 async def test_who_is_taken_back_in_a_raid_reads_why_also_if_the_answer_fails(
     still: Town, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -133,6 +155,8 @@ async def test_what_a_moderator_approves_comes_in_at_any_pace_and_in_a_raid(stil
     await first(still, ANA, "a fox")
     await still.mod("limits --raid 60 --all-minute 1 --minute 1 --at-once 1")
     await still.press(await still.mod("cases"), "Draw it once")
+    assert await statuses(still) == [Status.CANCELLED, Status.QUEUED]
+    await still.mod("limits --raid 120")  # it goes on, and takes nothing back that was approved
     assert await statuses(still) == [Status.CANCELLED, Status.QUEUED]
 
 

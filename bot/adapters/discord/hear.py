@@ -29,6 +29,8 @@ from bot.texts import spoken
 SUGGESTIONS = 25
 LONGEST_CHOICE = 100
 LONGEST_TITLE, LONGEST_LABEL, LONGEST_VALUE = 45, 45, 4_000
+_EVERYBODY = "@everyone"
+"""Discord's role of all: a server's own id is its number, and nobody is told to have it."""
 _PICKED = {USER: f"{PLATFORM}:", ROLE: "@role:", CHANNEL: f"#{PLATFORM}:"}
 _PERSON, _ROLE, _CHANNEL = re.compile(r"<@!?(\d+)>"), re.compile(r"<@&(\d+)>"), re.compile(r"<#(\d+)>")
 MODERATES = "mod"
@@ -119,7 +121,11 @@ class Heard:
     @property
     def values(self) -> dict[str, object]:
         """Option → value."""
-        return {str(each["name"]): _written(each) for each in self._options() if "value" in each}
+        return {str(each["name"]): self._written(each) for each in self._options() if "value" in each}
+
+    def _written(self, option: Mapping[str, Any]) -> object:
+        everybody = option.get("type") == ROLE and str(option["value"]) == str(self._interaction.guild_id)
+        return _EVERYBODY if everybody else _written(option)
 
     def _options(self) -> Iterator[Mapping[str, Any]]:
         waiting = list(self._data.get("options", ()))
@@ -173,7 +179,7 @@ class Heard:
         channel = interaction.channel
         parent = getattr(channel, "parent", None) or channel
         titles = [(f"{PLATFORM}:{self.channel}", str(getattr(channel, "name", "") or ""))]
-        titles += [(f"role:{role.id}", role.name) for role in roles]
+        titles += [(f"role:{role.id}", role.name) for role in roles if not role.is_default()]
         titles += self._picked()
         return {
             "community": f"{PLATFORM}:{interaction.guild_id}",
@@ -192,6 +198,7 @@ class Heard:
             (f"{kind}:{number}", str(each.get("name", "")))
             for field, kind in kinds
             for number, each in resolved.get(field, {}).items()
+            if number != str(self._interaction.guild_id)
         ]
         return found + self._named()
 

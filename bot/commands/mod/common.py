@@ -99,7 +99,7 @@ def meant(tx: Connection, text: str, call: Call, me: int, app: App, *, look: boo
         raise Refusal("missing_value", flag="who")
     if folded.lstrip("@") in _ME:
         return Meant("person", str(me), me)
-    if folded.lstrip("@") in EVERYBODY:
+    if is_everybody(word):
         return Meant("everybody", "")
     if folded in _POOL:
         return Meant("pool", "")
@@ -156,8 +156,15 @@ def _unknown(word: str, call: Call, code: str = "") -> Refusal:
 
 
 def role_of(tx: Connection, name: str, call: Call) -> str:
-    """The role of this name, where only a role can be meant. Raises Refusal unknown_subject."""
+    """The role of this name, where only a role can be meant. Raises Refusal unknown_subject, role_of_all."""
+    if is_everybody(name):
+        raise Refusal("role_of_all", name=shown(name))
     return _role(tx, name.lstrip("@"), call)
+
+
+def is_everybody(name: str) -> bool:
+    """Does it name all who are there, as Discord's ``@everyone`` does too?"""
+    return name.lstrip("@").casefold() in EVERYBODY
 
 
 def _role(tx: Connection, word: str, call: Call) -> str:

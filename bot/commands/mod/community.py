@@ -8,7 +8,15 @@ from typing import Annotated, Any
 
 from bot.app import App
 from bot.commands import choose
-from bot.commands.mod.common import change, channel_of, confirmed, moderator, role_of, units
+from bot.commands.mod.common import (
+    change,
+    channel_of,
+    confirmed,
+    is_everybody,
+    moderator,
+    role_of,
+    units,
+)
 from bot.commands.mod.limits import Lift, rewrite, shown
 from bot.commands.mod.parts import hours_in_words
 from bot.options import CHOICES, Option, nearest
@@ -63,7 +71,7 @@ async def answer(ask: Community, call: Call, app: App) -> AsyncIterator[Reply]:
         if ask.only is not None:
             wanted["only"] = tuple(channel_of(tx, each, call) for each in _names(ask.only, "#"))
         if ask.who is not None:
-            wanted["who"] = tuple(role_of(tx, each, call) for each in _names(ask.who, "@"))
+            wanted["who"] = _roles(tx, _names(ask.who, "@"), call)
         hours = _hours(ask, policy.said(tx, call.community).hours or ())
         wanted |= {"hours": hours} if hours is not None else {}
         channel = channel_of(tx, ask.channel, call) if ask.channel else ""
@@ -119,6 +127,11 @@ def _choice(text: str) -> str:
 
 def _names(text: str, mark: str) -> list[str]:
     return [each.lstrip(mark) for each in text.replace(",", " ").split()]
+
+
+def _roles(tx: Connection, names: list[str], call: Call) -> tuple[str, ...]:
+    """The roles that alone may ask; for everybody it takes none."""
+    return () if any(map(is_everybody, names)) else tuple(role_of(tx, each, call) for each in names)
 
 
 def _hours(ask: Community, before: tuple[Hours, ...]) -> tuple[Hours, ...] | None:

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from bot.app import App
-from bot.commands.mod.common import Person, change, confirmed, named, person_meant
+from bot.commands.mod.common import Person, change, confirmed, is_everybody, named, person_meant
 from bot.commands.mod.quota import ended
-from bot.options import Option
+from bot.options import Option, shown
 from bot.talk import Call, Reply
 from storage import acts, allowances, jobs, sanctions, tallies
 from storage.accounts import Account, get
@@ -107,7 +107,9 @@ async def warn(ask: Warn, call: Call, app: App) -> AsyncIterator[Reply]:
 
 
 async def role(ask: Role, call: Call, app: App) -> AsyncIterator[Reply]:
-    """Give or take a role."""
+    """Give or take a role. Raises Refusal role_of_all."""
+    if is_everybody(ask.role):
+        raise Refusal("role_of_all", name=shown(ask.role))
     name = ask.role.removeprefix("@").casefold()
 
     def work(tx: Connection, who: Account) -> Change:
