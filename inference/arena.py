@@ -10,7 +10,7 @@ its own choice), so that a picture is bitwise the same whatever shares the step.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -18,7 +18,7 @@ import torch
 
 from inference.batch import MAX_ROWS
 from inference.runs import Run
-from inference.samplers import COLUMNS, LATENTS, NOISE, OUTPUTS, Table
+from inference.samplers import COLUMNS, LATENTS, NOISE, OUTPUTS
 
 SHARED = MAX_ROWS
 """Cells of nobody: the noise of a step's runs."""
@@ -29,10 +29,12 @@ _NEWEST = LATENTS
 """The column of the newest output, which comes from the model and not from a cell."""
 _CYCLE = LATENTS * OUTPUTS
 """After so many steps every ring is where it was."""
+AHEAD = _CYCLE
+"""Steps whose numbers are made at once, as mostly the same runs go on together; at most a cycle."""
 
 
 def _rings() -> np.ndarray[tuple[int, ...], np.dtype[np.int64]]:
-    """(columns + 3, rings): which cell of a slot each column means, where the latent is, where the next one
+    """(rings, columns + 3): which cell of a slot each column means, where the latent is, where the next one
     goes, and where the newest output is kept; for each kind of slot and cursor, as ``_ring`` counts them.
 
     A column that a slot has not (its factor is 0) means some cell of its own. Where no output is kept it goes
@@ -41,16 +43,18 @@ def _rings() -> np.ndarray[tuple[int, ...], np.dtype[np.int64]]:
     made = []
     for outputs in range(OUTPUTS):
         for latents in range(1, LATENTS + 1):
-            for cursor in range(_CYCLE):
+            for cursor in range(2 * _CYCLE):
                 after = (cursor + 1) % latents
                 seen = [(cursor - back) % latents for back in range(LATENTS)]
                 said = [latents + (cursor - back) % outputs if outputs else after for back in range(OUTPUTS)]
                 made.append((*seen, *said, 0, seen[0], after, said[0]))
-    return np.array(made).T
+    return np.array(made)
 
 
-def _ring(table: Table, cursor: int) -> int:
-    return (table.outputs * LATENTS + table.latents - 1) * _CYCLE + cursor % _CYCLE
+def _ring(run: Run) -> int:
+    """The ring of its next step; those of the ``AHEAD`` steps from there follow it."""
+    kind = run.table.outputs * LATENTS + run.table.latents - 1
+    return kind * 2 * _CYCLE + run.cursor % _CYCLE
 
 
 _RINGS = _rings()
@@ -60,17 +64,38 @@ _COLUMNS_OF = [
     for bits in range(1 << _WIDTH)
 ]
 """Bits of ``Table.uses`` → columns that are read from cells."""
-_EARLY_OF = [sum(column < _NEWEST for column in columns) for columns in _COLUMNS_OF]
-"""Bits of ``Table.uses`` → how many of those come before the newest output's."""
 
 
 class _Denoise(Protocol):
     def denoise(self, x: torch.Tensor, t: torch.Tensor, cond: torch.Tensor) -> torch.Tensor: ...
 
 
-@dataclass(frozen=True, slots=True)
-class _Company:
-    """What stays the same while the same runs go on together."""
+class Numbers(NamedTuple):
+    """What a step multiplies and where it lies. A tuple, as that is made the quickest."""
+
+    early: int
+    """How many of the used columns come before the newest output's."""
+    keeps: bool
+    """Whether some sampler here looks at an output again."""
+    factors: torch.Tensor
+    """(3, runs, 1) float32: input scale, model time, guidance."""
+    now: torch.Tensor
+    """(runs,) cells of the latents."""
+    next: torch.Tensor
+    """(runs,) cells for the next latents."""
+    kept: torch.Tensor
+    """(runs,) cells where the outputs are kept."""
+    terms: torch.Tensor
+    """(used · runs,) cells of the columns that some sampler here uses, but for the newest output's."""
+    weights: torch.Tensor
+    """(used, runs, 1) what those cells are multiplied with."""
+    newest: torch.Tensor
+    """(runs, 1) what the newest output is multiplied with."""
+
+
+@dataclass(slots=True)
+class Company:
+    """What stays the same while the same runs go on together, and the numbers of their next steps."""
 
     key: tuple[int, ...]
     row: torch.Tensor
@@ -80,27 +105,9 @@ class _Company:
     guided: bool
     cond: torch.Tensor
     """(rows, tokens, dim)."""
-
-
-class Numbers(NamedTuple):
-    """What a step multiplies and where it lies. Made anew for every step, which a tuple is quicker at."""
-
-    factors: torch.Tensor
-    """(3, runs, 1) float32: input scale, model time, guidance."""
-    now: torch.Tensor
-    """(runs,) cells of the latents."""
-    next: torch.Tensor
-    """(runs,) cells for the next latents."""
-    kept: torch.Tensor | None
-    """(runs,) cells where the outputs are kept, or None: no sampler here looks at one again."""
-    terms: torch.Tensor
-    """(used · runs,) cells of the columns that are not all zero, but for the newest output's."""
-    weights: torch.Tensor
-    """(used, runs, 1) what those cells are multiplied with."""
-    newest: torch.Tensor | None
-    """(runs, 1) what the newest output is multiplied with, or None: it is not used."""
-    early: int
-    """How many of the used columns come before it."""
+    ahead: list[Numbers] = field(default_factory=list)
+    since: int = 0
+    """Cursor of the first run at the first step of ``ahead``."""
 
 
 class Arena:
@@ -115,7 +122,7 @@ class Arena:
         self._free: dict[int, list[int]] = {}
         """Cells a slot has → first cells of free ones."""
         self._made: dict[int, int] = {}
-        self._company: _Company | None = None
+        self._company: Company | None = None
 
     @property
     def free(self) -> int:
@@ -166,7 +173,8 @@ class Arena:
         The rows are the runs in order, then the unguided halves of the guided ones, then repeats of row 0.
         Raises what the model raises, and then nothing has changed.
         """
-        company, numbers = self._together(runs, rows), self.numbers(runs)
+        company = self.together(runs, rows)
+        numbers = self.numbers(company, runs)
         factors, count = numbers.factors, len(runs)
         scale, time, guidance = factors.unbind()
         x = self.cells.index_select(0, numbers.now) * scale  # runs x d
@@ -179,36 +187,34 @@ class Arena:
             output = without + (output - without) * guidance
         self.update(runs, numbers, output)
 
-    def numbers(self, runs: Sequence[Run]) -> Numbers:
-        """The numbers of the next step of ``runs``, from their tables."""
-        count, bits, keep = len(runs), 1, 0
-        lines, rings, slots, guidance = [], [], [], []
-        for run in runs:
-            table, cursor = run.table, run.cursor
-            lines.append(table.lines[cursor])
-            rings.append(_ring(table, cursor))
-            slots.append(run.slot)
-            guidance.append(run.guidance)
-            bits |= table.uses[cursor]
-            keep |= table.outputs
-        factors = np.empty((_WIDTH + 3, count, 1), dtype=np.float32)
-        factors[:-1, :, 0] = np.frombuffer(b"".join(lines), dtype=np.float32).reshape(count, -1).T
-        factors[-1, :, 0] = guidance
-        cells = _RINGS.take(rings, axis=1)
-        cells += np.array(slots)
-        cells[NOISE] = _PLACES[:count]
+    def numbers(self, company: Company, runs: Sequence[Run]) -> Numbers:
+        """The numbers of the next step of ``runs``, who are this company."""
+        gone = runs[0].cursor - company.since
+        if not 0 <= gone < len(company.ahead):
+            company.ahead, company.since, gone = self._ahead(runs), runs[0].cursor, 0
+        return company.ahead[gone]
+
+    def _ahead(self, runs: Sequence[Run]) -> list[Numbers]:
+        """The numbers of the next steps, from their tables, as long as none of ``runs`` is done."""
+        steps, count = min(AHEAD, *(len(run.table) - run.cursor for run in runs)), len(runs)
+        factors = np.empty((steps, _WIDTH + 3, count, 1), dtype=np.float32)
+        cells = np.empty((steps, _WIDTH + 3, count), dtype=np.int64)
+        bits, keeps = 1, False
+        for place, run in enumerate(runs):
+            factors[:, :-1, place, 0] = run.table.lines[run.cursor : run.cursor + steps]
+            factors[:, -1, place] = run.guidance
+            ring = _ring(run)
+            np.add(_RINGS[ring : ring + steps], run.slot, out=cells[:, :, place])
+            bits |= run.table.uses
+            keeps |= run.table.outputs > 0
+        cells[:, NOISE] = _PLACES[:count]
         used = _COLUMNS_OF[bits]
-        now, after, kept = self._there(cells[-3:]).unbind()
-        return Numbers(
-            factors=self._there(factors[_WIDTH:]),
-            now=now,
-            next=after,
-            kept=kept if keep else None,
-            terms=self._there(cells.take(used, axis=0).ravel()),
-            weights=self._there(factors.take(used, axis=0)),
-            newest=self._there(factors[_NEWEST]) if bits >> _NEWEST & 1 else None,
-            early=_EARLY_OF[bits],
-        )
+        by_step = (
+            factors[:, _WIDTH:], cells[:, -3], cells[:, -2], cells[:, -1],
+            cells.take(used, axis=1).reshape(steps, -1), factors.take(used, axis=1), factors[:, _NEWEST],
+        )  # fmt: skip
+        early, there = int(np.searchsorted(used, _NEWEST)), [self._there(each).unbind() for each in by_step]
+        return [Numbers(early, keeps, *numbers) for numbers in zip(*there, strict=True)]
 
     def _there(self, array: np.ndarray[Any, Any]) -> torch.Tensor:
         tensor = torch.from_numpy(array)
@@ -223,17 +229,16 @@ class Arena:
         terms = self.cells.index_select(0, numbers.terms).view(-1, len(runs), self.size)
         terms *= numbers.weights
         total, *others = terms.unbind()
-        if numbers.newest is not None:
-            others.insert(numbers.early - 1, output * numbers.newest)
+        others.insert(numbers.early - 1, output * numbers.newest)
         for term in others:
             total += term
-        if numbers.kept is not None:
+        if numbers.keeps:
             self.cells.index_copy_(0, numbers.kept, output)
         self.cells.index_copy_(0, numbers.next, total)
         for run in runs:
             run.cursor += 1
 
-    def _together(self, runs: Sequence[Run], rows: int) -> _Company:
+    def together(self, runs: Sequence[Run], rows: int) -> Company:
         """Rows and conditioning of these runs; kept while they go on together."""
         key = (*(2 * run.order + (run.rows > 1) for run in runs), -rows)
         if self._company is None or self._company.key != key:
@@ -244,7 +249,7 @@ class Arena:
             for row, place in enumerate(guided):
                 other[place] = count + row
             spare = rows - len(order)
-            self._company = _Company(
+            self._company = Company(
                 key=key,
                 row=torch.tensor(order + [0] * spare).to(self.device),
                 other=torch.tensor(other).to(self.device),

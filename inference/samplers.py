@@ -60,10 +60,10 @@ class Table:
     coefficients: Floats
     draws: npt.NDArray[np.bool_]
     start: tuple[float, float]
-    lines: tuple[bytes, ...] = field(init=False, repr=False)
-    """(n,) for the arena: coefficients, scale, t as ten float32."""
-    uses: tuple[int, ...] = field(init=False, repr=False)
-    """(n,) which columns are not zero, as bits."""
+    lines: npt.NDArray[np.float32] = field(init=False, repr=False)
+    """(n, 10) for the arena: coefficients, scale, t."""
+    uses: int = field(init=False, repr=False)
+    """Which columns are not zero in some step, as bits."""
     latents: int = field(init=False)
     """How many latents some step looks at, the newest included."""
     outputs: int = field(init=False)
@@ -76,10 +76,9 @@ class Table:
 
     def __post_init__(self) -> None:
         together = np.concatenate([self.coefficients, self.scale[:, None], self.t[:, None]], axis=1)
-        bits = (self.coefficients != 0.0) @ (1 << np.arange(self.coefficients.shape[1]))
-        object.__setattr__(self, "lines", tuple(line.tobytes() for line in together.astype(np.float32)))
-        object.__setattr__(self, "uses", tuple(int(each) for each in bits))
         ever = np.flatnonzero((self.coefficients != 0.0).any(axis=0))
+        object.__setattr__(self, "lines", together.astype(np.float32))
+        object.__setattr__(self, "uses", sum(1 << int(column) for column in ever))
         back = [int(column) for column in ever if column < LATENTS]
         said = [int(column) - LATENTS for column in ever if LATENTS <= column < NOISE]
         object.__setattr__(self, "latents", 1 + max(back, default=0))

@@ -302,8 +302,9 @@ def c8(rounds: int) -> Figure:
     def ours() -> None:
         for run in runs:
             run.cursor = 0
+        company = arena.together(runs, len(runs))
         for _ in range(steps):
-            arena.update(runs, arena.numbers(runs), said)
+            arena.update(runs, arena.numbers(company, runs), said)
 
     def theirs() -> None:
         for scheduler in made:
