@@ -19,7 +19,7 @@ from typing import Any, Protocol, TypeVar
 
 from bot.catalog import Catalog
 from bot.events import Event, Moved, Over, Progress, Started, Stuck, Subscription, Watchers
-from bot.speed import Range, Speed
+from bot.speed import Pace, Range, Speed
 from inference import wire
 from inference.request import BUILTIN, Picture, Request
 from storage import jobs, policy
@@ -118,16 +118,25 @@ class _Link:
     """What it was given and has not answered."""
     weights: dict[int, float] = field(default_factory=dict)
     """Account that is drawn for → its share, where that was seen."""
-    done: dict[int, float] = field(default_factory=dict)
-    """Job → share of it that is drawn, 0 to 1."""
+    paces: dict[int, Pace] = field(default_factory=dict)
+    """Job → how far and how fast, once that was heard."""
 
     def draws(self, job: int, attempt: int) -> bool:
         return job in self.running and self.running[job].attempt == attempt
 
-    def left(self, besides: int | None) -> float:
+    def left(self, speed: Speed, besides: int | None = None) -> float:
         """Device seconds of what it draws, without one job."""
-        costs = ((job, row.cost) for job, row in self.running.items() if job != besides)
-        return sum(cost * (1 - self.done.get(job, 0.0)) for job, cost in costs)
+        rows = [row for job, row in self.running.items() if job != besides]
+        return sum(speed.seconds(row.request) * (1 - self.share(row.id)) for row in rows)
+
+    def health(self, speed: Speed) -> Health:
+        """How it is."""
+        left = self.left(speed)
+        return Health(self.engine.name, self.device, len(self.running), self.credits, left, self.lost)
+
+    def share(self, job: int) -> float:
+        """How much of a job is drawn, 0 to 1."""
+        return self.paces[job].share if job in self.paces else 0.0
 
     def full(self) -> set[int] | None:
         """Accounts of which it draws their part or more; None if it takes nobody without a credit."""
@@ -291,11 +300,8 @@ class Dispatch:
         """Device seconds this request will take, by the last measured speed: the queue's ``cost``."""
         return self.speed.seconds(request)
 
-    def eta(
-        self, cost: float, ahead: Ahead | None = None, model: str = "", job: int | None = None,
-        request: Request | None = None,
-    ) -> Range:  # fmt: skip
-        """Seconds from now until a job of ``cost`` (``seconds(request)``, ``Job.cost``) will be done.
+    def eta(self, request: Request, ahead: Ahead | None = None, job: int | None = None) -> Range:
+        """Seconds from now until a request that waits will be drawn, by what is known of the speed now.
 
         ``ahead`` is what waits before it; without, it is the next one. ``job`` is its id if it has one: then
         this is a promise, and it is remembered how well it was kept. What is drawn already shares its steps
@@ -303,23 +309,19 @@ class Dispatch:
         """
         engines = max(1, len(self._links))
         before = (ahead.cost if ahead else 0.0) / engines
-        drawn = sum(link.left(job) for link in self._links) / engines
-        steps = self.speed.in_company(request) if request else 0.0
-        seconds = before + max(drawn + cost, steps)
-        known = self.speed.known(model or self._catalog.default)
+        drawn = sum(link.left(self.speed, job) for link in self._links) / engines
+        seconds = before + max(drawn + self.speed.seconds(request), self.speed.in_company(request))
+        known = self.speed.known(request.model)
         if job is not None and known and len(self._promises) < LOOKS:
             self._promises.setdefault(job, (self._clock(), seconds))
         return self.speed.range(seconds, measured=known)
 
     def _eta(self, job: Job, ahead: Ahead) -> Range:
-        return self.eta(job.cost, ahead, job.request.model, job.id, job.request)
+        return self.eta(job.request, ahead, job.id)
 
     def health(self) -> tuple[Health, ...]:
         """Every engine as it is now."""
-        return tuple(
-            Health(each.engine.name, each.device, len(each.running), each.credits, each.left(None), each.lost)
-            for each in self._links
-        )
+        return tuple(link.health(self.speed) for link in self._links)
 
     def warming(self, model: str) -> bool:
         """No engine has this model ready yet: the first picture takes longer than ``eta`` says."""
@@ -501,7 +503,7 @@ class Dispatch:
     def _lost(self, link: _Link, reason: str) -> None:
         """The engine is gone with all it had: back to their turns, and alone from now on."""
         log.warning("engine lost", extra={"action": "lost", "engine": link.engine.name, "reason": reason})
-        lost, link.running, link.done, link.credits = link.running, {}, {}, 0
+        lost, link.running, link.paces, link.credits = link.running, {}, {}, 0
         link.lost += 1
         self._moved = True
         self._catalog.forget(link.engine.name)
@@ -524,16 +526,21 @@ class Dispatch:
 
     def _progress(self, link: _Link, message: wire.Progress) -> None:
         if link.draws(message.job, message.attempt):
-            link.done[message.job] = message.done / max(1, message.total)
             job = link.running[message.job]
-            known = self.speed.known(job.request.model)
-            left = self.speed.range(job.cost * (1 - link.done[job.id]), measured=known)
+            pace = link.paces.setdefault(job.id, Pace())
+            pace.heard(message.done / max(1, message.total), asyncio.get_running_loop().time())
+            left = pace.left or self._rest(job.request, pace.share)
             self._watchers.publish(job.id, Progress(message.done, message.total, message.previews, left))
+
+    def _rest(self, request: Request, share: float) -> Range:
+        """How long what is not drawn yet takes, by the speed of others."""
+        seconds = self.speed.seconds(request) * (1 - share)
+        return self.speed.range(seconds, measured=self.speed.known(request.model))
 
     def _free(self, link: _Link, job: int, attempt: int) -> None:
         if link.draws(job, attempt):
             account = link.running.pop(job).account
-            link.done.pop(job, None)
+            link.paces.pop(job, None)
             if all(other.account != account for other in link.running.values()):
                 link.weights.pop(account, None)
         self._arrival.set()

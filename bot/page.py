@@ -299,7 +299,7 @@ class Page:
 
     def _waiting(self, job: Job, ahead: Ahead, language: str) -> Waiting:
         running = job.status is jobs.Status.RUNNING
-        eta = self.app.dispatch.eta(job.cost, ahead, job.request.model, job.id, job.request)
+        eta = self.app.dispatch.eta(job.request, ahead, job.id)
         stop = Button(say(language, "button.cancel"), Cancel(job.id), style="danger")
         low, high = (0.0, 0.0) if running else (eta.low, eta.high)
         return Waiting(job.id, job.request.prompt, running, ahead.jobs, low, high, job.created, ((stop,),))

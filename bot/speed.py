@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
 
-from inference.request import ModelSpec, Request
+from inference.request import Request
 
 GUESS = 1.0
 """Seconds for one unit of ``Request.work`` before anything was measured: a small model on two CPU cores."""
@@ -28,6 +29,37 @@ class Range:
     low: float
     high: float
     measured: bool = True
+
+
+class Pace:
+    """How fast one job is really drawn, from what is heard of it meanwhile: in whatever company it is, and
+    however wrong what was thought before."""
+
+    def __init__(self) -> None:
+        self.share = 0.0
+        """How much of it is drawn, 0 to 1."""
+        self._since = 0.0
+        self._heard: deque[tuple[float, float]] = deque()
+        """(when, share) in the later half of the time since it was heard of first: a neighbour who came or
+        went counts soon, a short rest at its turn's end not too much."""
+
+    def heard(self, share: float, now: float) -> None:
+        """So much of it is drawn ``now`` (seconds of a clock that is never set)."""
+        if share < self.share:  # it was begun again
+            self._heard.clear()
+        self._since = self._since if self._heard else now
+        self.share = share
+        self._heard.append((now, share))
+        while len(self._heard) > 2 and self._heard[1][0] <= (self._since + now) / 2:
+            self._heard.popleft()
+
+    @property
+    def left(self) -> Range | None:
+        """Until all of it is drawn; None before it was seen to move."""
+        if not self._heard:
+            return None
+        (before, less), (now, share) = self._heard[0], self._heard[-1]
+        return _usual((now - before) * (1.0 - share) / (share - less)) if share > less else None
 
 
 class Speed:
@@ -83,14 +115,6 @@ class Speed:
         """Device seconds of the whole request."""
         return request.work * self._seconds.get(request.model, GUESS)
 
-    def standard(self, spec: ModelSpec) -> float:
-        """Device seconds of one picture of a model as it is usually asked for."""
-        usual = Request(
-            prompt="", model=spec.name, width=spec.width, height=spec.height, steps=spec.steps,
-            guidance=spec.guidance, count=1,
-        )  # fmt: skip
-        return self.seconds(usual)
-
     def range(self, seconds: float, *, measured: bool = True) -> Range:
         """``seconds`` as what a person is told: neighbours share steps, so it is never one figure.
 
@@ -100,8 +124,13 @@ class Speed:
             low, high = (part(self.ratios, share) for share in INSIDE)
             return Range(seconds * low, seconds * high + 1.0)
         if measured:
-            return Range(seconds * 0.7, seconds * 1.5 + 1.0)
+            return _usual(seconds)
         return Range(seconds * 0.3, seconds * 4.0 + 5.0, measured=False)
+
+
+def _usual(seconds: float) -> Range:
+    """A range about what was measured, where it is not known how wrong that is."""
+    return Range(seconds * 0.7, seconds * 1.5 + 1.0)
 
 
 def part(values: Sequence[float], share: float) -> float:

@@ -113,7 +113,7 @@ def queue(tx: Connection, chair: Chair, query: Query, app: App) -> Record:
 def _job(tx: Connection, job: Job, app: App, now: float) -> Record:
     ahead = jobs.ahead(tx, job.id)
     waits = job.status is Status.QUEUED and not job.held
-    eta = app.dispatch.eta(job.cost, ahead, job.request.model, request=job.request)
+    eta = app.dispatch.eta(job.request, ahead)
     return {
         "id": job.id, "who": person(tx, job.account), "prompt": _prompt(job), "community": job.community,
         "state": "held" if job.held else job.status.value, "waited": now - (job.started or job.created),
@@ -391,7 +391,7 @@ def _model(name: str, language: str, app: App) -> Record:
         "name": name, "title": spec.title, "state": state.state,
         "state_text": say(language, f"models.state.{state.state}"),
         "size": f"{spec.width}×{spec.height}", "price": spec.price, "default": name == app.catalog.default,
-        "seconds": app.dispatch.speed.standard(spec) if measured else None,
+        "seconds": app.dispatch.speed.seconds(spec.standard) if measured else None,
     }  # fmt: skip
 
 

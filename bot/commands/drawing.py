@@ -197,9 +197,7 @@ class _View:
             (self._say("drawing.cost"), cost(self._language, self._job.price)),
             (self._say("drawing.left"), left_today(self._language, account, balance)),
         )
-        eta = self._app.dispatch.eta(
-            self._job.cost, ahead, self._job.request.model, self._job.id, self._job.request
-        )
+        eta = self._app.dispatch.eta(self._job.request, ahead, self._job.id)
         first = self._waiting(ahead, eta, fleeting=False)
         return replace(first, text=f"{first.text}\n{note}".strip())
 

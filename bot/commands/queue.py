@@ -51,5 +51,5 @@ def _line(job: Job, ahead: Ahead, language: str, app: App) -> tuple[str, str]:
     label = f"#{job.id} {short(job.request.prompt, 40)}"
     if job.status is Status.RUNNING:
         return label, say(language, "queue.drawing")
-    eta = app.dispatch.eta(job.cost, ahead, job.request.model, request=job.request)
+    eta = app.dispatch.eta(job.request, ahead)
     return label, f"{drawing.place(language, ahead)} · {drawing.wait(language, eta)}"

@@ -185,6 +185,41 @@ async def test_a_slow_reader_gets_the_newest_progress_with_the_last_previews(tmp
             assert event.left.low < event.left.high
 
 
+async def test_the_time_left_of_the_first_picture_is_as_long_as_its_own_steps_take(tmp_path: Path) -> None:
+    """Nothing is known of this machine, and what was thought of the job when it was queued is far too short:
+    what is said goes by its pace as soon as it has moved."""
+    async with house(tmp_path) as home, home.running():
+        await home.engine.hello(1)
+        job = await home.submit()
+        await home.engine.wait_for(wire.Draw)
+        with home.dispatch.subscribe(job.id) as events:
+            await events.get()
+            lefts = []
+            for done in (1, 2):
+                await asyncio.sleep(0.2 * (done - 1))
+                await home.engine.say(wire.Progress(job=job.id, attempt=1, done=done, total=1_000))
+                event = await events.get()
+                assert isinstance(event, Progress)
+                lefts.append(event.left)
+        guess, measured = lefts
+        assert not guess.measured
+        assert guess.low < home.dispatch.seconds(job.request) < guess.high < 150.0
+        assert measured.measured
+        assert measured.low > 0.9 * 0.7 * 998 * 0.2
+
+
+async def test_who_waits_is_told_by_what_is_known_now_and_not_when_they_asked(tmp_path: Path) -> None:
+    """The job was queued when nothing was measured; since then the engine found itself ten times slower."""
+    async with house(tmp_path) as home, home.running():
+        job = await home.submit()
+        before = home.dispatch.eta(job.request)
+        await home.engine.hello(0)
+        await home.engine.say(wire.Beat(speed={"builtin": 1_000.0}))
+        after = home.dispatch.eta(job.request)
+        assert (before.measured, after.measured) == (False, True)
+        assert after.low == pytest.approx(0.7 * 1_000.0 * job.request.work)
+
+
 async def test_progress_of_an_old_attempt_is_dropped(tmp_path: Path) -> None:
     async with house(tmp_path) as home, home.running():
         await home.engine.hello(1)
@@ -611,16 +646,16 @@ async def test_a_source_that_is_gone_fails_the_job_and_refunds(tmp_path: Path) -
 async def test_the_time_left_is_measured_and_remembered_across_restarts(tmp_path: Path) -> None:
     async with house(tmp_path) as home, home.running():
         job = await home.submit()
-        assert not home.dispatch.eta(1.0).measured
+        assert not home.dispatch.eta(job.request).measured
         await home.engine.hello()
         await home.engine.say(wire.Beat(speed={"builtin": 3.0}))
         request = (await home.job(job.id)).request
         assert home.dispatch.seconds(request) == pytest.approx(3.0 * request.work)
         again = home.new()
         assert again.seconds(request) == pytest.approx(3.0 * request.work)
-        alone, behind = again.eta(10.0), again.eta(10.0, await home.dispatch.position(job.id))
+        alone, behind = again.eta(request), again.eta(request, await home.dispatch.position(job.id))
         assert alone.measured
-        assert alone.low < 10.0 < alone.high
+        assert alone.low < 3.0 * request.work < alone.high
         assert behind.high >= alone.high
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
-from bot.speed import GUESS, Speed
-from inference.request import Request
+from bot.speed import GUESS, Pace, Range, Speed
+from inference.request import ModelSpec, Request
 
 FOX = Request(prompt="fox", width=64, height=64, count=2)
 
@@ -61,3 +63,62 @@ def test_in_company_a_picture_takes_its_steps() -> None:
     assert speed.in_company(FOX) == 0.0
     speed.learn({"builtin": 2.0}, {"builtin": 16.0})
     assert speed.in_company(FOX) == pytest.approx(FOX.steps * FOX.megapixels * 16.0)
+
+
+def test_steps_without_guidance_are_cheaper_in_a_usual_picture_too() -> None:
+    """It is as long as the rows that are really run: 20 steps, the first half of them with two."""
+    speed = Speed()
+    speed.learn({"half": 2.0})
+    half = ModelSpec(name="half", width=1000, height=1000, steps=20, guided=(0.0, 0.5))
+    assert speed.seconds(half.standard) == pytest.approx(2.0 * 30)
+    assert speed.seconds(replace(half.standard, guided=(0.0, 1.0))) == pytest.approx(2.0 * 40)
+
+
+def _left(pace: Pace) -> Range:
+    assert pace.left is not None
+    return pace.left
+
+
+def test_of_a_job_that_has_not_moved_yet_nothing_is_said() -> None:
+    pace = Pace()
+    assert pace.left is None
+    pace.heard(0.1, 100.0)
+    assert pace.left is None
+    pace.heard(0.1, 101.0)
+    assert pace.left is None
+
+
+def test_what_is_left_goes_down_second_by_second() -> None:
+    """A job of 20 s that moves evenly: from its second word on what is told holds, and shrinks with it."""
+    pace, told = Pace(), []
+    for tenth in range(1, 11):
+        pace.heard(tenth / 10, 2.0 * tenth)
+        if tenth > 1:
+            told.append(_left(pace))
+            assert told[-1].measured
+            assert told[-1].low <= 20.0 - 2.0 * tenth <= told[-1].high
+    assert [earlier.high - later.high for earlier, later in pairwise(told)] == pytest.approx([3.0] * 8)
+    assert told[-1] == Range(0.0, 1.0)
+
+
+def test_who_comes_to_share_the_steps_is_felt_soon() -> None:
+    """One second a hundredth at first, then three: after twice the time nothing else counts."""
+    pace = Pace()
+    for hundredth in range(1, 31):
+        pace.heard(hundredth / 100, float(hundredth))
+    for more in range(1, 31):
+        pace.heard((30 + more) / 100, 30.0 + 3.0 * more)
+    left = _left(pace)
+    assert left.low < 3.0 * 40 < left.high
+    assert left.high == pytest.approx(1.5 * 3.0 * 40 + 1.0)
+
+
+def test_a_job_that_is_begun_again_is_measured_again() -> None:
+    pace = Pace()
+    for tenth in range(1, 9):
+        pace.heard(tenth / 10, float(tenth))
+    pace.heard(0.1, 100.0)
+    assert pace.left is None
+    assert pace.share == 0.1
+    pace.heard(0.2, 110.0)
+    assert _left(pace).high == pytest.approx(1.5 * 80.0 + 1.0)
