@@ -9,8 +9,9 @@ from __future__ import annotations
 import statistics
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
-from itertools import pairwise
+from collections.abc import Callable, Iterator, Sequence
+from itertools import groupby, pairwise
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -19,14 +20,16 @@ import msgspec
 from bot import whatif
 from bot.config import ROOT, Config
 from bot.speed import INSIDE, part, promises
-from bot.texts import say
+from bot.texts import number, say
 from storage.refusal import Refusal
 
 SECONDS = 600.0
 """A simulation of thousands of people may take minutes."""
 MACHINES = ("sd15-512", "sd15-768", "sdxl-512", "sdxl-1024")
 """One H100 with that model at that size (``inference/simulate/__main__.py``)."""
-COLUMNS = ("policy", "wait", "p95", "equal", "drawn")
+COLUMNS = ("median", "slowest", "equal", "speed")
+EXPLAINED = ("waits", "equal", "speed", "vtc", "batches", "round_robin", "fifo")
+"""What an operator is told below the table."""
 
 Write = Callable[[str], object]
 
@@ -38,13 +41,18 @@ def simulate(
     """Play it, write the plots to ``out`` and a table to ``write``; 0. Raises Refusal."""
     if machine and machine not in MACHINES:
         raise Refusal("bad_machine", machine=machine, choices=", ".join(MACHINES))
-    words = whatif.words(language)
+    words = msgspec.json.encode(whatif.words(language))
     asked = whatif.asked(whatif.Question(mix, engines, members, language), config.data_dir, out)
-    report = _run([*asked, "--machine", machine, "--seed", str(seed)], msgspec.json.encode(words))
-    write(say(language, "simulate.head", machine=report["machine"], engines=engines) + "\n\n")
-    for line in _table(report["policies"], words, language):
+    report = _run([*asked, "--machine", machine, "--seed", str(seed)], words)
+    kind = "named" if machine else "measured" if report["machine"] == whatif.MEASURED else "guessed"
+    head = (
+        say(language, f"simulate.mix.{mix}", n=members),
+        say(language, f"simulate.machine.{kind}", n=engines, machine=report["machine"]),
+    )
+    below = [say(language, f"simulate.explained.{name}") for name in EXPLAINED]
+    saved = say(language, "simulate.saved", path=str(out))
+    for line in (*head, "", *_table(whatif.rows(report, language), language), "", *below, "", saved):
         write(line + "\n")
-    write("\n" + say(language, "simulate.saved", path=str(out)) + "\n")
     return 0
 
 
@@ -59,16 +67,26 @@ def _run(asked: list[str], words: bytes) -> dict[str, Any]:
         raise Refusal("simulation_failed") from error
 
 
-def _table(policies: Mapping[str, Any], words: Mapping[str, str], language: str) -> list[str]:
-    """A line for each policy and group of people."""
-    heads = [say(language, f"simulate.column.{name}") for name in COLUMNS]
-    lines = [f"{heads[0]:34}{heads[1]:>12}{heads[2]:>12}{heads[3]:>10}{heads[4]:>10}"]
-    for policy, found in policies.items():
-        for name, group in sorted(found["groups"].items()):
-            who = f"{words.get(policy, policy)}, {words.get(name, name)}"
-            waits = f"{who:34}{group['median']:>11.1f}×{group['p95']:>11.1f}×"
-            lines.append(f"{waits}{found['jain']:>10.2f}{found['rate']:>9.0%}")
-    return lines
+def _table(rows: Sequence[dict[str, Any]], language: str) -> Iterator[str]:
+    """A line for each policy with what is true of it for everybody, below it one for each group of people."""
+    median, slowest, equal, speed = (say(language, f"simulate.column.{name}") for name in COLUMNS)
+    yield f"{'':18}{median:>17}{slowest:>17}{equal:>12}{speed:>12}"
+    for policy, groups in groupby(rows, itemgetter("policy")):
+        found = list(groups)
+        fair = number(language, round(found[0]["equal"], 2))
+        yield f"{policy:52}{fair:>12}{_percent(found[0]['drawn']):>12}"
+        for row in found:
+            waits = (_times(language, row[part]) for part in ("median", "slowest"))
+            yield f"  {row['group']:16}" + "".join(f"{each:>17}" for each in waits)
+
+
+def _times(language: str, value: float) -> str:
+    return f"{number(language, round(value, 1 if value < 10 else None))}×"
+
+
+def _percent(share: float) -> str:
+    """Little is not nothing."""
+    return "<1%" if 0.0 < share < 0.01 else f"{share:.0%}"
 
 
 def stats(config: Config, language: str, write: Write) -> int:

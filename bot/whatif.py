@@ -34,6 +34,8 @@ SECONDS = 120.0
 FRESH = 600.0
 """Seconds for which an answer is kept; the engine measures itself meanwhile."""
 KEPT = 8
+MEASURED = "measured"
+"""What the simulation calls a machine whose step times were measured here."""
 MIXES = ("evening", "flood", "newcomers", "roles", "models")
 WORDS = (
     "title", "subtitle", "waits", "waits_note", "jain", "jain_note", "work", "work_note", "service",
@@ -162,7 +164,7 @@ def words(language: str) -> dict[str, str]:
 
 
 def rows(report: dict[str, Any], language: str) -> list[dict[str, Any]]:
-    """A row for each policy and group of people, ours first; named in words."""
+    """A row for each policy and group of people, ours and who asks little first; named in words."""
     named = words(language)
     return [
         {
@@ -172,5 +174,5 @@ def rows(report: dict[str, Any], language: str) -> list[dict[str, Any]]:
             "drawn": figures["rate"],
         }
         for policy, figures in report["policies"].items()
-        for group, found in sorted(figures["groups"].items())
+        for group, found in sorted(figures["groups"].items(), key=lambda each: (each[0] != "light", each))
     ]  # fmt: skip

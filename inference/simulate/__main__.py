@@ -36,11 +36,12 @@ WORDS = {
     "title": "Who waits, and for whom",
     "subtitle": "The same people and the same machine, shared in five ways.",
     "waits": "How long people wait",
-    "waits_note": "times what their picture takes alone: median (dot) to the slowest twentieth (end)",
+    "waits_note": "×1: what the picture takes with nobody else there. Half are there at the dot, 19 of 20 "
+    "at the end",
     "jain": "How equal it is",
     "jain_note": "Jain's index of those who waited throughout: 1 is equal",
     "work": "How much gets drawn",
-    "work_note": "of the best that the machine can do",
+    "work_note": "of the most that the machine can; less where less is asked for",
     "service": "Who has the machine",
     "service_note": "each person's part of everything that is drawn, over time",
     "load": "How full the machine is",
@@ -96,7 +97,7 @@ def _figures(story: Story) -> dict[str, Any]:
     jain = sum(story.jain) / len(story.jain)
     return {
         "groups": groups, "gap": round(story.gap, 4), "jain": round(jain, 3), "busy": round(story.busy, 3),
-        "rate": round(story.rate, 3), "seconds": round(story.end, 2),
+        "rate": round(story.rate, 6), "seconds": round(story.end, 2),
     }  # fmt: skip
 
 

@@ -26,6 +26,8 @@ GREYS = {"flood": "#c3ccd5", "steady": OTHERS}
 """Those who want all they can get are the background."""
 FONTS = ("DejaVuSans.ttf", "LiberationSans-Regular.ttf", "Arial.ttf", "segoeui.ttf", "Helvetica.ttc")
 """The first that this machine has; Pillow's own knows no accents."""
+FEW, MANY = (1, 1.5, 2, 3), (1, 3, 10, 30, 100, 300, 1_000, 3_000)
+"""Where an axis of waits is marked."""
 BOLD = 1
 """Pixels of stroke around letters that should be seen first."""
 
@@ -116,10 +118,10 @@ def _waits(sheet: Sheet, box: Box, stories: Mapping[str, Story], words: Mapping[
     _title(sheet, box, words, "waits")
     left, top, right, bottom = box[0] + 150, box[1] + 16, box[2], box[3] - 26
     worst = max(group.p95 for story in stories.values() for group in story.groups.values())
-    ticks = [tick for tick in (1, 3, 10, 30, 100, 300, 1_000, 3_000) if tick <= 1.3 * worst] or [1]
+    ticks = [tick for tick in (FEW if worst < FEW[-1] else MANY) if tick <= max(FEW[-1], 1.3 * worst)]
 
     def across(value: float) -> float:
-        return left + (right - left) * math.log(max(1.0, value)) / math.log(max(3.0, 1.2 * worst))
+        return left + (right - left) * math.log(max(1.0, value)) / math.log(max(FEW[-1], 1.2 * worst))
 
     for tick in ticks:
         sheet.line([(across(tick), top), (across(tick), bottom)], RULE)
@@ -141,6 +143,7 @@ def _waits(sheet: Sheet, box: Box, stories: Mapping[str, Story], words: Mapping[
             sheet.dot(across(group.median), y, 6, colour)
             if name == "light":
                 label = f"×{group.p95:.1f}" if group.p95 < 100 else f"×{group.p95:.0f}"
+                label += f"  {words.get(name, name)}" if ours and len(groups) > 1 else ""
                 end = across(group.p95) + 10
                 sheet.text(end, y, label, size=14, anchor="lm", bold=ours, colour=OURS if ours else INK)
             elif ours:
@@ -193,7 +196,8 @@ def _work(sheet: Sheet, box: Box, stories: Mapping[str, Story], words: Mapping[s
         end = box[0] + 150 + (box[2] - box[0] - 210) * story.rate / most
         sheet.text(box[0], y, words[policy], size=14, anchor="lm", colour=OURS if ours else INK, bold=ours)
         sheet.box((box[0] + 150, y - high * 0.3, end, y + high * 0.3), OURS if ours else OTHERS)
-        sheet.text(end + 8, y, f"{story.rate:.0%}", size=14, anchor="lm", colour=INK, bold=ours)
+        rate = "<1%" if 0.0 < story.rate < 0.01 else f"{story.rate:.0%}"
+        sheet.text(end + 8, y, rate, size=14, anchor="lm", colour=INK, bold=ours)
 
 
 def _shares(sheet: Sheet, box: Box, stories: Mapping[str, Story], words: Mapping[str, str]) -> None:

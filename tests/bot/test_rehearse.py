@@ -12,6 +12,7 @@ from bot import rehearse, whatif
 from bot.__main__ import Mix
 from bot.config import load
 from bot.speed import Speed
+from bot.texts import say
 from storage.refusal import Refusal
 
 
@@ -25,8 +26,39 @@ def test_a_simulation_is_a_table_and_a_sheet_of_plots(language: str, tmp_path: P
     )
     assert out.read_bytes().startswith(b"\x89PNG")
     text = "".join(said)
-    assert "Falopitas" in text
     assert str(out) in text
+    assert say(language, "simulate.mix.newcomers") in text
+    assert "sd15-512" in text, "nothing was measured: it says what it is played on"
+    ours, new, old = text[text.index("\nFalopitas") :].splitlines()[1:4]
+    assert ours.endswith("%"), "how fast is one figure for everybody, not one a person"
+    assert [each.strip().split("  ")[0] for each in (new, old)] == [
+        say(language, f"simulate.{group}") for group in ("light", "steady")
+    ]
+    assert new.count("×") == old.count("×") == 2
+    assert "%" not in new + old
+
+
+@pytest.mark.parametrize(
+    ("measured", "machine", "english"),
+    [
+        (True, "", "They share 2 machines like this one, at the speed that was measured here."),
+        (False, "", "They share 2 machines: large GPUs (sd15-512), as nothing was measured on this one yet."),
+        (True, "sdxl-512", "They share 2 machines: large GPUs (sdxl-512)."),
+    ],
+)
+def test_it_says_which_machine_it_is(tmp_path: Path, measured: bool, machine: str, english: str) -> None:
+    if measured:
+        steps = {"builtin float32 cpu": {"16x16": {1: 0.1, 8: 0.4}}}
+        (tmp_path / "steps.json").write_text(json.dumps(steps))
+    said: list[str] = []
+    config = replace(load(None, {}), data_dir=tmp_path)
+    rehearse.simulate(
+        config, "en", said.append, mix="evening", engines=2, members=1, machine=machine, seed=1,
+        out=tmp_path / "plots.png",
+    )  # fmt: skip
+    assert said[0] == "1 member asks about once an hour, for one picture or for four.\n"
+    assert said[1] == english + "\n"
+    assert "<1%" in "".join(said), "hardly anything is asked for, but that is drawn"
 
 
 def test_a_machine_that_is_not_known_is_refused(tmp_path: Path) -> None:

@@ -379,14 +379,15 @@ function whatif(host) {
 function answer(t, data) {
   const fixed = (value, digits) => new Intl.NumberFormat(language, { minimumFractionDigits: digits, maximumFractionDigits: digits }).format(value);
   const times = (value) => `×${fixed(value, value < 10 ? 1 : 0)}`;
-  const percent = (value) => new Intl.NumberFormat(language, { style: "percent", maximumFractionDigits: 0 }).format(value);
+  const percent = (value) => `${value > 0 && value < 0.01 ? "<" : ""}${new Intl.NumberFormat(language, { style: "percent", maximumFractionDigits: 0 }).format(value > 0 ? Math.max(value, 0.01) : value)}`;
   const ours = data.rows.filter((each) => each.ours);
   const heads = [[t("whatif.way")], [t("whatif.who")], [t("whatif.median"), "num"], [t("whatif.slowest"), "num"], [t("whatif.equal"), "num"], [t("whatif.drawn"), "num"]];
   const rows = data.rows.map((each) => [each.ours ? h("b", { text: each.policy }) : each.policy, each.group, times(each.median), times(each.slowest), fixed(each.equal, 2), percent(each.drawn)]);
-  const verdict = (each) => t(ours.length > 1 ? "whatif.verdict_of" : "whatif.verdict", { group: each.group, median: times(each.median), slowest: times(each.slowest) });
+  const within = (value) => (value < 1.05 ? t("whatif.alone") : t("whatif.times", { n: fixed(value, value < 10 ? 1 : 0) }));
+  const verdict = (each) => t(ours.length > 1 ? "whatif.verdict_of" : "whatif.verdict", { group: each.group, median: within(each.median), slowest: within(each.slowest) });
   return [
     h("section.panel", {}, h("h2", { text: t("whatif.machines", { n: question?.engines ?? 1 }) }), ...ours.map((each) => h("p.big-words", { text: verdict(each) })), h("p.dim", { text: data.machine === "measured" ? t("whatif.measured") : t("whatif.preset", { machine: data.machine }) })),
-    h("section.stack", {}, h("h2", { text: t("whatif.table") }), grid(t("whatif.table"), heads, rows)),
+    h("section.stack", {}, h("h2", { text: t("whatif.table") }), h("p.dim", { text: t("whatif.explained") }), grid(t("whatif.table"), heads, rows)),
     h("section.stack", {}, h("h2", { text: t("whatif.plots") }), h("div.scroll.plots", { role: "region", "aria-label": t("whatif.plots"), tabIndex: 0 }, h("img", { src: data.sheet, alt: t("whatif.plots_alt"), width: 1440, height: 1180 })), h("div.taken", {}, h("a.act", { href: data.sheet, download: "falopitas-simulation.png" }, icon("download"), h("span", { text: t("whatif.png") })))),
   ];
 }
