@@ -26,7 +26,7 @@ from bot.commands.star import Star
 from bot.commands.upscale import Upscale
 from bot.commands.vary import Vary
 from bot.commands.wrong import named_at_once, read_both
-from bot.talk import Ask, Attachment, Button, Reply, Who
+from bot.talk import Ask, Attachment, Button, Call, Reply, Who
 from bot.texts import LANGUAGES, has, say, spoken
 from inference.request import SAMPLERS, UNITS
 from storage import accounts, gallery, jobs, ledger
@@ -202,7 +202,11 @@ class Page:
         place = re.compile(rf"web:{session}/([A-Za-z0-9_-]{{1,64}})")
         rows = [(job, place.fullmatch(job.place)) for job in await self.app.database.read(mine)]
         ours = [(job, match[1]) for job, match in rows if match][:REMEMBERED]
-        return tuple([await self._past(job, name) for job, name in reversed(ours)])
+        if not ours:
+            return ()
+        spoken_now = (await self._me(who)).language
+        told = [(replace(job, language=spoken_now), name) for job, name in reversed(ours)]
+        return tuple([await self._past(job, name) for job, name in told])
 
     async def _past(self, job: Job, name: str) -> Past:
         said = job.request.prompt if job.parent is None else ""
@@ -220,7 +224,7 @@ class Page:
         row = await self.app.database.read(jobs.get, job)
         if row is None or row.account != account.id:
             return
-        async for reply in drawing.watch(row, account, row.language, self.app):
+        async for reply in drawing.watch(row, account, account.language, self.app):
             yield reply
 
     # -- pictures
@@ -264,12 +268,19 @@ class Page:
         return tuple(_kept(piece, ()) for piece in await self.app.database.read(seen))
 
     async def card(self, who: Who, job: int) -> Reply | None:
-        """A finished job of mine as it looks now."""
+        """A finished job of mine as it looks now, in the language that I speak now."""
         account = await self._me(who)
         row = await self.app.database.read(jobs.get, job)
         if row is None or row.account != account.id or not row.over:
             return None
-        return await finished(row, self.app)
+        return await finished(replace(row, language=account.language), self.app)
+
+    async def retold(self, who: Who, ask: Ask, language: str) -> Reply | None:
+        """The details of a picture in another language."""
+        if not isinstance(ask, Details):
+            return None
+        replies = commands.answer(ask, Call(who, "", "", ask, language=language), self.app)
+        return [reply async for reply in replies][-1]
 
     async def gallery(
         self, who: Who, language: str, *, before: int | None, starred: bool

@@ -286,6 +286,9 @@ class FakeHouse:
         found = self.jobs.get(job)
         return self.finished(found) if found and found.account == self.accounts.get(who) else None
 
+    async def retold(self, who: str, ask: Ask, language: str) -> Reply | None:
+        return None
+
     def kept(self, job: FakeJob, at: int) -> Kept:
         buttons = (
             (
@@ -490,6 +493,7 @@ class Talk:
                     yield reply
             case Details(job):
                 yield Reply(
+                    f"This line draws it again:\n/imagine {self.house.jobs[job].prompt} --seed 4242",
                     title="Details",
                     prompt=self.house.jobs[job].prompt,
                     job=job,
@@ -500,7 +504,6 @@ class Talk:
                         ("Guidance", "4"),
                         ("Sampler", "dpmpp_2m_karras"),
                         ("Seed", "4242"),
-                        ("Line", f"/imagine {self.house.jobs[job].prompt} --seed 4242"),
                     ),
                 )
             case Star(job, off):

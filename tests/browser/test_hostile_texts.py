@@ -37,7 +37,7 @@ SHOWN = f"""async ([id, text]) => {{
     .some((each) => [...each.childNodes]
       .some((child) => child.nodeType === 3 && child.data === (expected[place] ?? text)));
   const said = document.querySelector('.exchange:last-child');
-  const missing = ['.said', '.quote', 'h3', '.text', '.details', '.act'].filter((place) => {{
+  const missing = ['.said', '.quote', 'h2', '.text', '.details', '.act'].filter((place) => {{
     const box = said.querySelector(place);
     return !box || !holds(box, place);
   }});
@@ -49,7 +49,7 @@ SHOWN = f"""async ([id, text]) => {{
 PICTURED = f"""async (id) => {{
   {UNTIL}
   await until(() => card().querySelectorAll('button.tile').length === 2);
-  return card().querySelector('img.face ~ .reply img').getAttribute('alt');
+  return card().querySelector('.face ~ .reply img').getAttribute('alt');
 }}"""
 
 

@@ -14,7 +14,7 @@ from bot.adapters.web.bureau import VIEWS
 from bot.commands.mod.cases import Report
 from tests.browser.hostile import ACTIVE, QUIET
 from tests.fakes.office import Office, office
-from tests.fakes.town import ANA, BEN
+from tests.fakes.town import ANA, BEN, MODERATOR
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 EXPECTED = ("401 (Unauthorized)", "403 (Forbidden)", "400 (Bad Request)", "ERR_CONNECTION_REFUSED")
@@ -149,6 +149,26 @@ async def test_every_view_fits_and_has_names(
                 assert await page.evaluate(NAMELESS) == [], view
                 assert "review." not in await page.inner_text("body"), view
             assert await page.get_attribute("html", "data-look") == look
+
+
+async def test_it_speaks_the_language_of_who_sits_there(browser: Browser, tmp_path: Path) -> None:
+    """Not the browser's, nor what was last chosen in it; what is chosen here stays until they say another."""
+    async with office(tmp_path) as here:
+        await here.town.say(MODERATOR, "/settings --language es", community="", channel="")
+        async with at_the_page(browser, here, await here.link(), locale="en-US") as page:
+            await expect(page.get_by_role("heading", name="Cola", exact=True)).to_be_visible()
+            await page.evaluate("localStorage.setItem('falopitas.language', 'en')")
+            await page.reload()
+            await expect(page.get_by_role("heading", name="Cola", exact=True)).to_be_visible()
+            await page.get_by_role("button", name="English").click()
+            await page.reload()
+            await expect(page.get_by_role("heading", name="Queue", exact=True)).to_be_visible()
+        async with at_the_page(browser, here, here.web.launch_address(), locale="en-US") as page:
+            await page.get_by_role("button", name="Español").click()
+            await expect(page.get_by_role("heading", name="¿Qué dibujamos?")).to_be_visible()
+            await page.evaluate("localStorage.clear()")
+            await page.goto(f"{here.web.address}mod")
+            await expect(page.get_by_role("heading", name="Cola", exact=True)).to_be_visible()
 
 
 async def test_hostile_words_are_only_words(browser: Browser, tmp_path: Path) -> None:

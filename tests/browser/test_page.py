@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from playwright.async_api import Browser, expect
+from playwright.async_api import Browser, Locator, expect
 
 from bot.talk import Reply, Tone
 from tests.browser.desk import Desk, desk
@@ -35,6 +35,7 @@ async def test_without_a_token_the_page_explains_how_to_get_in(browser: Browser,
         await here.page.goto(here.web.address)
         await expect(here.page.get_by_role("heading", name="Come in")).to_have_count(0)
         await expect(here.page.locator(".address")).to_contain_text("/#enter=")
+        assert here.console == []
         await here.page.fill("#code", "WRONG123")
         await here.page.keyboard.press("Enter")
         await expect(here.page.get_by_role("alert")).to_contain_text("does not work")
@@ -127,10 +128,11 @@ async def test_every_button_asks_for_what_it_says(here: Desk) -> None:
     await card.locator(".kind-again").click()
     await expect(here.page.locator(".exchange")).to_have_count(4)
     await card.locator(".kind-details").click()
-    await expect(here.last.locator(".details dd")).to_have_count(7)
-    await here.last.get_by_role("button", name="Copy").click()
-    await expect(here.last.get_by_text("Copied")).to_be_visible()
-    assert "Sampler: dpmpp_2m_karras" in await here.page.evaluate("navigator.clipboard.readText()")
+    await expect(here.last.locator(".details dd")).to_have_count(6)
+    for name, copied in (("list", "Sampler: dpmpp_2m_karras"), ("line", "/imagine a fox --seed 4242")):
+        await here.last.get_by_role("button", name=f"Copy the {name}").click()
+        await expect(here.last.get_by_text("Copied").last).to_be_visible()
+        assert copied in await here.page.evaluate("navigator.clipboard.readText()")
     asks = [call.ask for call in here.talk.calls]
     assert asks == [Imagine("a fox"), Upscale(1, 1), Vary(1, 2), Again(1), Details(1)]
 
@@ -219,6 +221,9 @@ async def test_options_go_along_and_stay_in_sight(here: Desk) -> None:
     await here.page.get_by_role("button", name="Options").click()
     await panel.get_by_role("button", name="Back to usual").click()
     await expect(here.page.locator(".chip")).to_have_count(0)
+    await here.page.keyboard.press("Escape")
+    await expect(panel).to_be_hidden()
+    await expect(here.page.locator("#prompt")).to_be_focused()
 
 
 async def test_slash_offers_commands(here: Desk) -> None:
@@ -291,7 +296,7 @@ async def test_refusals_and_bugs_look_like_what_they_are(here: Desk) -> None:
         await here.page.fill("#prompt", text)
         await here.page.keyboard.press("Enter")
         await expect(here.page.locator(f".reply.{tone}")).to_be_visible()
-    await expect(here.page.locator(".reply.refused h3")).to_have_text("Not this one")
+    await expect(here.page.locator(".reply.refused h2")).to_have_text("Not this one")
     await expect(here.page.locator(".reply.broken")).to_contain_text("3f2a")
 
 
@@ -460,6 +465,68 @@ async def test_everything_is_within_reach_of_the_keyboard(here: Desk) -> None:
         ".map((each) => each.outerHTML)"
     )
     assert nameless == []
+
+
+async def tab_to(here: Desk, wanted: Locator, key: str = "Tab") -> None:
+    """Press it until this has the focus."""
+    for _ in range(60):
+        await here.page.keyboard.press(key)
+        if await wanted.evaluate("(node) => node === document.activeElement"):
+            return
+    raise AssertionError(f"{key} never reaches {wanted}")
+
+
+SPOKEN = """() => {
+  window.spoken = [];
+  new MutationObserver(([{ target }]) => spoken.push(target.textContent))
+    .observe(document.getElementById("announce"), { childList: true });
+}"""
+
+
+async def test_from_the_prompt_to_a_deletion_by_keyboard_and_ear(here: Desk) -> None:
+    """No focus is lost on the way; what is spoken is where it waits, each quarter at most, and what came."""
+    await here.page.evaluate(SPOKEN)
+    await here.page.keyboard.type("a fox")
+    await here.page.keyboard.press("Enter")
+    card = here.page.locator(".exchange").first
+    await expect(card.locator("button.tile")).to_have_count(4)
+    spoken = await here.page.evaluate("spoken")
+    assert "1 before you" in spoken[0]
+    assert spoken[-1].startswith("4 pictures are ready")
+    assert len(spoken) <= 6
+    await expect(card).to_have_attribute("aria-label", "Falopitas: a fox")
+    await tab_to(here, card.get_by_role("button", name="U1: Picture 1 alone"), "Shift+Tab")
+    await here.page.keyboard.press("Enter")
+    await expect(here.last.locator("button.tile")).to_have_count(1)
+    await tab_to(here, card.locator(".kind-remix"))
+    await here.page.keyboard.press("Enter")
+    await here.page.keyboard.press("Escape")
+    await expect(card.locator(".kind-remix")).to_be_focused()
+    await here.page.keyboard.press("Tab")
+    await here.page.keyboard.press("Enter")
+    await expect(here.last.get_by_role("button", name="Copy the line")).to_be_visible()
+    await tab_to(here, card.locator("button.tile").first, "Shift+Tab")
+    await here.page.keyboard.press("Enter")
+    await expect(here.page.get_by_role("dialog")).to_be_visible()
+    await here.page.keyboard.press("Escape")
+    await expect(card.locator("button.tile").first).to_be_focused()
+    await tab_to(here, card.locator(".kind-delete"))
+    await here.page.keyboard.press("Enter")
+    sure = here.last.locator(".kind-delete")
+    await expect(sure).to_be_visible()
+    await tab_to(here, sure)
+    await here.page.keyboard.press("Enter")
+    await expect(here.page.locator("button.tile")).to_have_count(0)
+    await expect(here.last).to_be_focused()
+
+
+async def test_a_long_conversation_leaves_the_frame_where_it_is(here: Desk) -> None:
+    """What is hidden from the eye in it makes the page no longer: nothing can move the header away."""
+    for text in ("a fox", "a cat", "a robot"):
+        await here.ask(text)
+    await here.page.fill("#prompt", "/")
+    await expect(here.page.get_by_role("option").first).to_be_visible()
+    assert await here.page.evaluate("document.scrollingElement.scrollHeight <= innerHeight")
 
 
 async def test_reduced_motion_is_respected(browser: Browser, tmp_path: Path) -> None:

@@ -78,6 +78,30 @@ async def test_the_main_job_and_a_restart(browser: Browser, tmp_path: Path) -> N
     assert not errors
 
 
+async def test_another_language_reaches_what_is_on_the_page(browser: Browser, tmp_path: Path) -> None:
+    """Facts, buttons and headings of cards that were made before; also after a restart."""
+    context = await browser.new_context(viewport={"width": 1200, "height": 820})
+    page = await context.new_page()
+    card, details = page.locator(".exchange").first, page.locator(".exchange").nth(1)
+    async with bot(tmp_path) as web:
+        port = web.port
+        await page.goto(web.launch_address())
+        await page.fill("#prompt", "a red fox --steps 3")
+        await page.keyboard.press("Enter")
+        await expect(card.locator(".facts")).to_contain_text("Model")
+        await card.locator(".kind-details").click()
+        await expect(details.get_by_role("heading", name="How #1 was drawn")).to_be_visible()
+        await page.get_by_role("button", name="Español").click()
+        await expect(card.locator(".facts")).to_contain_text("Modelo")
+        await expect(card.get_by_role("button", name="Otra vez")).to_be_visible()
+        await expect(details.get_by_role("heading", name="Cómo se dibujó #1")).to_be_visible()
+        await expect(details.get_by_role("button", name="Copiar la línea")).to_be_visible()
+    async with bot(tmp_path, port) as web:
+        await page.goto(web.address)
+        await expect(card.locator(".facts")).to_contain_text("Modelo")
+    await context.close()
+
+
 async def test_everything_the_bot_knows_of_me_is_a_zip_to_save(browser: Browser, tmp_path: Path) -> None:
     context = await browser.new_context(viewport={"width": 390, "height": 780})
     page = await context.new_page()

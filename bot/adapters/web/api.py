@@ -170,10 +170,11 @@ class Api:
         return web.Response(body=data, headers=headers)
 
     async def texts(self, request: web.Request) -> web.StreamResponse:
-        """The page's sentences, and which language this browser prefers."""
+        """The page's sentences, which language this browser prefers, and whether it shows a cookie at all."""
         wanted = request.query.get("language", "")
         language = wanted if wanted in LANGUAGES else prefer(request.headers.get("Accept-Language", ""))
-        return web.json_response({"language": language, "texts": page_texts(language)})
+        known = self._cookie_name in request.cookies
+        return web.json_response({"language": language, "texts": page_texts(language), "known": known})
 
     # -- coming and going ------------------------------------------------------------------------------
 
@@ -311,6 +312,7 @@ class Api:
         if body.language is not None:
             await self.house.speak(who, body.language)
             session.language = body.language
+            self.server.respeak(session)
         return web.json_response({"ok": True})
 
     async def say(self, request: web.Request) -> web.StreamResponse:
@@ -342,7 +344,7 @@ class Api:
         except Refusal as refusal:
             await self.server.show(place, self.house.refused(body.language, refusal))
             return
-        message.changes = self.house.changes(ask)
+        message.changes, message.ask, message.language = self.house.changes(ask), ask, body.language
         picture = Attachment(body.picture) if body.picture else None
         event = f"{session.name}.{key}"
         call = Call(who, place, event, ask, body.text, body.language, picture=picture)

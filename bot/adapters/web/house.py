@@ -149,7 +149,12 @@ class House(Protocol):
         """The single pictures of a job of mine, in order; empty when it is not mine or gone."""
 
     async def card(self, who: Who, job: int) -> Reply | None:
-        """A finished job of mine as it looks now (stars, deleted pictures); None when it is not mine."""
+        """A finished job of mine as it looks now (stars, deletions), in my language; None: it is not mine."""
+
+    async def retold(self, who: Who, ask: Ask, language: str) -> Reply | None:
+        """What an ask that only looks (details) shows in another language; None: it does more, or is none of
+        those. Refusal: it shows nothing any more.
+        """
 
     async def gallery(
         self, who: Who, language: str, *, before: int | None, starred: bool

@@ -126,7 +126,7 @@ class ModApi:
             raise Denied(401, "seat")
         if not await self.bureau.owner(who):
             raise Denied(403, "not_moderator")
-        return Chair(name, who, "", owner=True)
+        return Chair(name, who, "", owner=True, language=await self.server.house.language(who))
 
     def _name(self, request: web.Request, cookie: str) -> str | None:
         known = self.server.cookies.read(request.cookies.get(cookie, ""), self.server.clock())
@@ -163,9 +163,10 @@ class ModApi:
     # -- looking
 
     async def texts(self, request: web.Request) -> web.StreamResponse:
-        """The page's sentences; there is nothing of anybody's in them."""
+        """The page's sentences (nothing of anybody's is in them), and whether this browser shows a cookie."""
         wanted = request.query.get("language", "")
-        return web.json_response({"texts": self.bureau.texts(wanted)})
+        known = self._cookie in request.cookies or f"falopitas_{self.server.port}" in request.cookies
+        return web.json_response({"texts": self.bureau.texts(wanted), "known": known})
 
     async def me(self, request: web.Request) -> web.StreamResponse:
         """Who I am here."""

@@ -7,6 +7,7 @@ import errno
 import logging
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
@@ -171,11 +172,37 @@ class Web:
             return f"web:{session.name}/{name}"  # progress that comes too late
         if not reply.fleeting and not await self.house.member(f"web:{session.name}"):
             raise Gone(place)
-        message.reply = await self._rendered(session, reply)
+        message.reply = await self._rendered(session, await self._spoken(session, message, reply))
         session.put(message)
         if message.changes is not None and not reply.fleeting:
             await self.freshen(session, message.changes)
         return f"web:{session.name}/{name}"
+
+    async def _spoken(self, session: Session, message: Message, reply: Reply) -> Reply:
+        """What came of an ask, in its person's language also if they changed that meanwhile."""
+        over = not reply.fleeting and reply.tone is not Tone.WAITING
+        if reply.job is None or not over or message.language in ("", session.language):
+            return reply
+        return await self.house.card(f"web:{session.name}", reply.job) or reply
+
+    def respeak(self, session: Session) -> None:
+        """Its person speaks another language now: finished pictures and their details are told again."""
+        self._begin(self._retell(session))
+
+    async def _retell(self, session: Session) -> None:
+        who = f"web:{session.name}"
+        for message in list(session.messages.values()):
+            with suppress(Refusal, Gone):  # what cannot be told again stays as it was
+                reply = await self._again(who, message, session.language)
+                if reply is not None:
+                    message.language = session.language
+                    await self.show(f"{who}/{message.name}", reply)
+
+    async def _again(self, who: str, message: Message, language: str) -> Reply | None:
+        job = (message.reply or {}).get("job")
+        if job is not None and is_card(message, job):
+            return await self.house.card(who, job)
+        return await self.house.retold(who, message.ask, language)
 
     async def _rendered(self, session: Session, reply: Reply) -> dict[str, Any]:
         shown = render(reply, self.house.pack, session.keep, session.offer)

@@ -34,6 +34,10 @@ class Message:
     reply: dict[str, Any] | None = None
     changes: int | None = None
     """The job whose finished pictures look different once this is answered."""
+    ask: Any = None
+    """What was pressed."""
+    language: str = ""
+    """What it was asked in; "": in no session of ours."""
     number: int = 0
 
     def event(self) -> dict[str, Any]:

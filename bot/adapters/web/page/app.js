@@ -79,9 +79,10 @@ const tongueButton = () => {
 };
 
 /** Sign in with the token behind the #, if there is one; else find out whether we are in already. */
-async function knock() {
+async function knock(known = true) {
   const token = new URLSearchParams(location.hash.slice(1)).get("enter");
   let code = "";
+  if (!token && !known) return drawDoor();
   if (token) {
     history.replaceState(null, "", location.pathname);
     try {
@@ -115,10 +116,10 @@ async function start() {
     chat: h("section.view.view-chat", { onscroll: chat.scrolled }, conversation.node),
     side: h("section.view.view-side", { hidden: true }),
   };
-  const skip = h("a.skip", { href: "#chat", onclick: () => setTimeout(composer.focus) });
+  const skip = h("a.skip", { href: "#prompt", onclick: (event) => (event.preventDefault(), (location.hash = "#chat"), setTimeout(composer.focus, 50)) });
   frame.skip = skip;
   frame.main.append(frame.offline, frame.chat, frame.side, composer.node);
-  root.replaceChildren(h("div.app", {}, skip, h("header.rail", {}, h("a.brand", { href: "#chat" }, h("img", { src: "/icon.svg", alt: "", width: 36, height: 36 }), h("span", { text: "Falopitas" })), frame.nav, frame.foot), frame.main));
+  root.replaceChildren(h("div.app", {}, h("header.rail", {}, skip, h("a.brand", { href: "#chat", "aria-label": "Falopitas" }, h("img", { src: "/icon.svg", alt: "", width: 36, height: 36 }), h("span", { text: "Falopitas" })), frame.nav, frame.foot), frame.main));
   composer.set(about);
   drawFrame();
   stopStream?.();
@@ -227,5 +228,4 @@ matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => (app
 // a launch address pasted into a tab that shows the page already changes nothing but what is behind the #
 window.addEventListener("hashchange", () => (location.hash.startsWith("#enter=") ? knock() : route()));
 applyLook();
-await load(localStorage.getItem(TONGUE) ?? "");
-await knock();
+await knock(await load(localStorage.getItem(TONGUE) ?? ""));

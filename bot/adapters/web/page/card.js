@@ -4,7 +4,7 @@ import { announce, copy, fill, h, icon } from "./dom.js";
 import { bytes, knows, language, number, say, span } from "./words.js";
 import { show as view } from "./viewer.js";
 
-const ICONS = { again: "again", remix: "edit", details: "details", star: "star", delete: "trash", cancel: "close", original: "download", upscale: "bigger" };
+const ICONS = { again: "again", remix: "edit", details: "details", star: "star", delete: "trash", cancel: "close", original: "download", upscale: "bigger", report: "flag", appeal: "hand", contest: "hand" };
 const LONG = 420;
 
 /** A card for a message; `act` = {press(button, message, fields), retry(message)}. */
@@ -23,8 +23,8 @@ export function makeCard(message, act) {
   };
   const { said, ...inside } = parts;
   const reply = h("div.reply", {}, ...Object.values(inside));
-  const row = h("div.reply-row", {}, h("img.face", { src: "/icon.svg", alt: "", width: 32, height: 32 }), reply);
-  const node = h("article.exchange", { "data-id": message.id, "aria-label": say("card.bot") }, said, row);
+  const row = h("div.reply-row", {}, h("span.face", { "aria-hidden": "true" }), reply);
+  const node = h("article.exchange", { "data-id": message.id, tabIndex: -1 }, said, row);
   const card = { node, reply, row, parts, act, message, said: "" };
   update(card, message);
   return card;
@@ -33,11 +33,13 @@ export function makeCard(message, act) {
 /** Show the newest state of its message. */
 export function update(card, message) {
   const before = card.message.reply;
+  const held = card.node.contains(document.activeElement);
   card.message = message;
   const { parts } = card;
   const reply = message.reply;
   const working = !reply || reply.fleeting || reply.tone === "waiting";
   card.node.classList.toggle("waits", working && !message.failed);
+  card.node.setAttribute("aria-label", [say("card.bot"), reply?.prompt || message.said?.text || reply?.title].filter(Boolean).join(": ").slice(0, 120));
   fill(parts.said, [message.said, message.failed, language], () => saidBubble(card, message));
   card.row.hidden = Boolean(message.failed);
   const signed = !reply?.title && ["refused", "broken"].includes(reply?.tone);
@@ -48,14 +50,20 @@ export function update(card, message) {
   drawWork(card, reply);
   fill(parts.pictures, [reply?.tiles ?? reply?.images, reply?.fleeting, language], () => pictures(card, reply));
   fill(parts.files, [reply?.files, language], () => (reply?.files ?? []).map(takeAlong));
-  fill(parts.fields, [reply?.fields, compact(reply), language], () => (compact(reply) ? facts(reply.fields) : details(reply?.fields ?? [])));
+  fill(parts.fields, [reply?.fields, compact(reply), drawable(reply), language], () => (compact(reply) ? facts(reply.fields) : details(reply?.fields ?? [], drawable(reply))));
   fill(parts.buttons, [reply?.buttons, language], () => buttons(card, reply?.buttons ?? []));
+  if (held && !card.node.contains(document.activeElement)) card.node.focus({ preventScroll: true }); // what was pressed is gone
   tell(before, reply);
 }
 
+/** To who listens: where it waits, each quarter of the drawing, what came of it. */
 function tell(before, reply) {
   if (!reply || before === reply) return;
-  if (!reply.fleeting && reply.tone !== "waiting") announce([reply.title, reply.text, reply.prompt].filter(Boolean).join(". "));
+  const waits = reply.tone === "waiting";
+  if (!reply.fleeting && !waits) {
+    const drawn = (reply.tiles ?? reply.images).length;
+    announce([drawn ? say("card.drawn", { n: drawn }) : "", reply.title, reply.text, reply.prompt].filter(Boolean).join(". "));
+  } else if (waits && !before) announce([reply.text, ...reply.fields.map((each) => each.join(": "))].filter(Boolean).join(". "));
   else if (reply.progress !== null && quarter(reply) !== quarter(before)) announce(say("card.working", { percent: quarter(reply) * 25 }));
 }
 const quarter = (reply) => Math.floor((reply?.progress ?? 0) * 4);
@@ -80,7 +88,7 @@ function headline(reply) {
   if (!reply) return [];
   const sign = { refused: "hand", broken: "warn" }[reply.tone];
   if (!reply.title && !sign) return [];
-  return [sign ? icon(sign) : null, reply.title ? h("h3", { text: reply.title, dir: "auto" }) : null];
+  return [sign ? icon(sign) : null, reply.title ? h("h2", { text: reply.title, dir: "auto" }) : null];
 }
 
 /** The prompt as a quotation, unless the person's own words stand right above it. */
@@ -114,7 +122,7 @@ function text(reply, signed) {
   const lines = reply.text.split("\n");
   return [...lines.map((line, at) => {
     if (!line) return null;
-    if (line.startsWith("/imagine ")) return h("div.line", {}, h("code", { text: line, dir: "auto" }), copyButton(line));
+    if (line.startsWith("/imagine ")) return h("div.line", {}, h("code", { dir: "auto" }, ...flagged(line)), copyButton(line, "card.copy_line"));
     return h(signed && !lines[at - 1] ? "p.first" : "p", { dir: "auto" }, ...flagged(line)); // what is wrong, before what to do
   }).filter(Boolean), ...link];
 }
@@ -132,7 +140,7 @@ function drawWork(card, reply) {
   fill(card.parts.work, [drawn, waits, language], () => {
     card.bar = card.left = card.percent = null;
     if (!drawn && !waits) return [];
-    card.bar = h("div.bar", { role: "progressbar", "aria-valuemin": 0, "aria-valuemax": 100, "aria-label": say(drawn ? "card.working" : "card.waiting", { percent: "" }) }, h("i"));
+    card.bar = h("div.bar", { role: "progressbar", "aria-valuemin": 0, "aria-valuemax": 100, "aria-label": say(drawn ? "card.drawing" : "card.waiting") }, h("i"));
     card.bar.classList.toggle("endless", !drawn);
     card.percent = h("span");
     card.left = h("span.left");
@@ -144,7 +152,7 @@ function drawWork(card, reply) {
     card.bar.firstChild.style.transform = `scaleX(${Math.max(0.015, Math.min(1, reply.progress))})`;
     card.bar.setAttribute("aria-valuenow", String(percent));
   }
-  card.percent.textContent = drawn ? reply.text || say("card.working", { percent: number(percent) }) : "";
+  card.percent.textContent = drawn ? say("card.working", { percent: number(percent) }) : "";
   tick(card);
 }
 
@@ -192,16 +200,19 @@ function facts(fields) {
   return [h("p.facts", {}, ...fields.map(([label, value]) => h("span", {}, `${label} `, h("b", {}, h("bdi", { text: value })))))];
 }
 
-function details(fields) {
+/** Whether it says how to draw the same again: such a list of parameters is worth taking along. */
+const drawable = (reply) => /^\/imagine /m.test(reply?.text ?? "");
+
+function details(fields, copied) {
   if (!fields.length) return [];
   const list = h("dl.details", {}, ...fields.flatMap(([label, value]) => [h("dt", { text: label, dir: "auto" }), h("dd", { dir: "auto" }, h("bdi", { text: value }))]));
   const all = fields.map(([label, value]) => `${label}: ${value}`).join("\n");
-  return [list, copyButton(all)];
+  return [list, copied ? copyButton(all, "card.copy_all") : null];
 }
 
-/** A button that copies a text and says so. */
-export function copyButton(all) {
-  const label = h("span", { text: say("card.copy") });
+/** A button that copies a text and says so; `name` is the sentence of what it copies. */
+export function copyButton(all, name) {
+  const label = h("span", { text: say(name) });
   const button = h("button.quiet.copy", { type: "button" }, icon("copy"), label);
   button.addEventListener("click", async () => {
     if (!(await copy(all))) return;
@@ -209,7 +220,7 @@ export function copyButton(all) {
     button.classList.add("done");
     announce(say("card.copied"));
     setTimeout(() => {
-      label.textContent = say("card.copy");
+      label.textContent = say(name);
       button.classList.remove("done");
     }, 1800);
   });
@@ -257,17 +268,19 @@ function edit(card, button) {
     box.replaceChildren();
     delete box.dataset.key;
   };
+  const opener = document.activeElement;
+  const leave = () => (close(), opener.focus());
   const send = () => {
     const words = area.value.trim();
     if (!words) return area.focus();
-    close();
+    leave();
     card.act.press(button, card, { [button.form.name]: words });
   };
   area.addEventListener("keydown", (event) => {
-    if (event.key === "Escape") close();
+    if (event.key === "Escape") leave();
     if (event.key === "Enter" && !event.shiftKey && !event.isComposing) event.preventDefault(), send();
   });
-  const form = h("form.editor", { onsubmit: (event) => (event.preventDefault(), send()) }, h("label", { text: say("card.edit") }), area, h("div.row", {}, h("button.main", { type: "submit", text: say("card.send") }), h("button.quiet", { type: "button", text: say("card.cancel"), onclick: close })));
+  const form = h("form.editor", { onsubmit: (event) => (event.preventDefault(), send()) }, h("label", { text: say("card.edit") }), area, h("div.row", {}, h("button.main", { type: "submit", text: say("card.send") }), h("button.quiet", { type: "button", text: say("card.cancel"), onclick: leave })));
   box.replaceChildren(form);
   area.focus();
   area.select();

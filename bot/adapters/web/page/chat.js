@@ -10,6 +10,7 @@ const cards = new Map();
 const toasted = new Set();
 let log = null;
 let empty = null;
+let head = null;
 let settled = () => {};
 let newest = null;
 let stuck = true;
@@ -19,9 +20,10 @@ let lastTop = 0;
 export function makeChat({ suggest, over }) {
   settled = over;
   empty = h("div.empty");
+  head = h("h1.unseen");
   log = h("div.log", { role: "log", "aria-live": "off", tabIndex: -1 });
   newest = h("button.newest", { type: "button", hidden: true, onclick: () => toEnd() }, icon("forward"), h("span", { text: say("card.new") }));
-  const box = h("div.chat", {}, empty, log, newest);
+  const box = h("div.chat", {}, head, empty, log, newest);
   drawEmpty(suggest);
   setInterval(() => cards.forEach(tick), 1000);
   // pictures arrive after their card: whoever was at the end stays at the end
@@ -37,10 +39,13 @@ function drawEmpty(suggest) {
     h("p", { text: say("empty.text") }),
     h("div.examples", {}, ...examples.map((words, at) => h(`button.example.tint${at}`, { type: "button", onclick: () => suggest(words) }, h("span", { text: words })))),
   );
+  head.textContent = say("nav.chat");
+  newest.lastChild.textContent = say("card.new");
   refreshEmpty();
 }
 
 const refreshEmpty = () => {
+  head.hidden = cards.size === 0; // the empty page has one of its own
   empty.hidden = cards.size > 0;
   log.hidden = cards.size === 0;
 };
@@ -106,7 +111,10 @@ export function sayLine(text, fields = {}, picture = "") {
 /** Press a button of a card or of a side view. */
 export function press(button, card = null, fields = {}) {
   const about = (fields.prompt ?? card?.message?.reply?.prompt ?? "").slice(0, 80);
-  if (card?.reply && button.style === "danger" && !card.message.reply?.images.length) card.parts.buttons.hidden = true;
+  if (card?.reply && button.style === "danger" && !card.message.reply?.images.length) {
+    card.parts.buttons.hidden = true;
+    card.node.focus({ preventScroll: true });
+  }
   send({ press: button.press, fields, label: (button.shown ?? button.label).slice(0, 80), about: wellFormed(about) });
 }
 const wellFormed = (text) => text.toWellFormed?.() ?? text.replace(/[\uD800-\uDFFF]$/, "");

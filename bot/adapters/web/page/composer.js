@@ -138,7 +138,7 @@ export function makeComposer({ send }) {
   function toggle(open) {
     panel.hidden = !open;
     opener.setAttribute("aria-expanded", String(open));
-    if (open) panel.querySelector("button, input, select")?.focus();
+    if (open) form?.focus();
   }
 
   function chosenChanged(values) {
@@ -149,7 +149,7 @@ export function makeComposer({ send }) {
     chosen.replaceChildren(...names.map((name) => h("span.chip", {}, h("span", { text: title(name) }), h("b", { dir: "auto", text: typeof values[name] === "number" ? (name === "seed" ? String(values[name]) : number(values[name])) : String(values[name]) }))));
     reset.hidden = !names.length;
   }
-  const reset = h("button.link", { type: "button", onclick: () => form?.clear() });
+  const reset = h("button.link", { type: "button", onclick: () => (form?.clear(), form?.focus()) });
 
   function redraw() {
     area.setAttribute("aria-label", say("box.label"));

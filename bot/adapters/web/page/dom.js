@@ -82,7 +82,9 @@ export function announce(text) {
 export function toast(text, tone = "plain", actions = []) {
   const note = h(`div.toast.${tone}`, {}, h("span", { text, dir: "auto" }), ...actions.map(([label, act]) => h("button", { type: "button", text: label, onclick: () => (note.remove(), act()) })));
   document.getElementById("toasts").append(note);
-  setTimeout(() => note.remove(), actions.length ? 7000 : 4500);
+  const held = () => note.matches(":hover, :focus-within");
+  const go = () => (held() ? setTimeout(go, 1000) : note.remove()); // whoever is about to press it has the time
+  setTimeout(go, actions.length ? 7000 : 4500);
 }
 
 /** Copy text; true when it worked (plain http on another machine has no clipboard). */

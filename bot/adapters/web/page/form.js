@@ -26,6 +26,7 @@ export function schemaForm(schema, { initial = {}, changed = () => {}, only = nu
   return {
     node,
     values: () => ({ ...set }),
+    focus: () => first(node)?.focus(),
     clear: () => {
       for (const name of Object.keys(set)) delete set[name];
       for (const redraw of redraws) redraw();
@@ -33,6 +34,10 @@ export function schemaForm(schema, { initial = {}, changed = () => {}, only = nu
     },
   };
 }
+
+/** What of it can be reached by Tab: a button that is gone once pressed hands the focus on. */
+const first = (node) => (node.matches(FOCUSABLE) ? node : node.querySelector(FOCUSABLE));
+const FOCUSABLE = "input, select, textarea, button:not(.unset, [tabindex='-1'])";
 
 /** How many answers there are; with one there is nothing to ask. */
 const options = (name, rule, extras) => (rule.enum ? rule.enum.length : rule.pattern?.includes(":") ? (extras.shapes ?? SHAPES).length : 0);
@@ -44,7 +49,7 @@ export const title = (name) => (knows(`option.${name}`) ? say(`option.${name}`) 
 
 function field(name, rule, set, put, redraws, extras) {
   const id = `option-${name}-${Math.random().toString(36).slice(2, 7)}`;
-  const usual = h("button.unset", { type: "button", title: say("option.usual"), "aria-label": `${title(name)}: ${say("option.usual")}`, onclick: () => put(name, "") }, icon("close"));
+  const usual = h("button.unset", { type: "button", title: say("option.usual"), "aria-label": `${title(name)}: ${say("option.usual")}`, onclick: () => (put(name, ""), first(node)?.focus()) }, icon("close"));
   const make = control(name, rule);
   const { node, redraw } = make(id, name, rule, set, put, extras);
   const box = h(`div.field.field-${make.name}`, {}, h("div.field-top", {}, h("label", { for: id, id: `${id}-label`, text: title(name), title: rule.description }), usual), node);
@@ -118,8 +123,9 @@ function select(id, name, rule, set, put) {
 }
 
 function toggle(id, name, rule, set, put) {
-  const node = h("input", { id, type: "checkbox", onchange: (event) => put(name, event.target.checked || "") });
-  return { node, redraw: () => (node.checked = Boolean(set[name])) };
+  const box = h("input", { id, type: "checkbox", onchange: (event) => put(name, event.target.checked || "") });
+  const hint = `option.${name}_hint`;
+  return { node: h("label.toggle", {}, box, knows(hint) ? h("span", { text: say(hint) }) : null), redraw: () => (box.checked = Boolean(set[name])) };
 }
 
 function range(id, name, rule, set, put) {
@@ -128,6 +134,7 @@ function range(id, name, rule, set, put) {
   const shown = h("output", { for: id });
   const redraw = () => {
     slider.value = set[name] ?? middle(rule);
+    slider.style.setProperty("--part", `${(100 * (slider.value - rule.minimum)) / (rule.maximum - rule.minimum)}%`);
     shown.textContent = name in set ? number(set[name]) : say("option.usual");
     slider.setAttribute("aria-valuetext", shown.textContent);
   };

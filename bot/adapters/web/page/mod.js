@@ -1,12 +1,13 @@
 // The moderators' page: the door, the frame, and what every view needs. Nothing is ever parsed as HTML.
 
-import { announce, h, icon, toast } from "./dom.js";
+import { h, icon, toast } from "./dom.js";
 import { views } from "./modviews.js";
 import { get, newKey, post } from "./net.js";
 import { extend, knows, language, load, say } from "./words.js";
 
 const LOOK = "falopitas.look";
 const TONGUE = "falopitas.language";
+const CHOSEN = "falopitas.mod.language";
 const NAMES = ["queue", "usage", "ledger", "gallery", "cases", "rules", "audit", "engine", "whatif"];
 const SIGNS = { queue: "queue", usage: "chart", ledger: "book", gallery: "gallery", cases: "flag", rules: "shield", audit: "clock", engine: "bolt", whatif: "wand" };
 const root = document.getElementById("root");
@@ -32,16 +33,24 @@ function setLook(value) {
 }
 
 async function speak(value) {
-  localStorage.setItem(TONGUE, value);
+  localStorage.setItem(me ? CHOSEN : TONGUE, me ? `${me.language}>${value}` : value);
   await words(value);
   if (!me) return drawDoor();
   drawFrame();
   route();
 }
 
+/** The language of who sits here; another one chosen on this page counts until they speak a third. */
+function spoken() {
+  const [theirs, chosen] = (localStorage.getItem(CHOSEN) ?? "").split(">");
+  return theirs === me.language && chosen ? chosen : me.language;
+}
+
 async function words(wanted) {
   await load(wanted);
-  extend("review", (await get(`/mod/api/texts?language=${language}`)).texts);
+  const { texts, known } = await get(`/mod/api/texts?language=${language}`);
+  extend("review", texts);
+  return known;
 }
 
 const tongueButton = () => {
@@ -79,8 +88,9 @@ function take() {
 }
 
 /** Take the seat of the link behind the #, if there is one; else find out whether we sit here already. */
-async function knock() {
+async function knock(known = true) {
   const token = held;
+  if (!token && !known) return drawDoor();
   let refused = null;
   held = null;
   if (token) {
@@ -94,7 +104,7 @@ async function knock() {
   }
   if (refused) toast(problem(refused), "refused");
   community = me.communities.some((each) => each.id === community) ? community : me.community;
-  if (!localStorage.getItem(TONGUE) && me.language !== language) await words(me.language);
+  if (spoken() !== language) await words(spoken());
   drawFrame();
   route();
 }
@@ -122,8 +132,8 @@ function drawFrame() {
     : h("div.place", {}, h("span", { text: t("community") }), h("b", { dir: "auto", text: title(me.communities[0]) }));
   root.replaceChildren(
     h("div.app.mod", {},
-      h("a.skip", { href: "#main", onclick: (event) => (event.preventDefault(), frame.main.firstChild.focus()), text: t("skip") }),
       h("header.rail", {},
+        h("a.skip", { href: "#main", onclick: (event) => (event.preventDefault(), frame.main.firstChild.focus()), text: t("skip") }),
         h("a.brand", { href: "#queue", "aria-label": t("brand") }, h("img", { src: "/icon.svg", alt: "", width: 36, height: 36 }), h("span", {}, "Falopitas", h("small", { text: t("title") }))),
         place,
         frame.nav,
@@ -195,7 +205,6 @@ async function act(command, fields) {
     const reply = await post("/mod/api/do", { command, fields, community, language }, newKey());
     const undo = reply.buttons?.find((button) => button.command === "mod undo");
     toast(reply.text, reply.tone, undo ? [[t("undo"), () => act(undo.command, undo.fields)]] : []);
-    announce(reply.text);
     await shown?.refresh?.();
     recount();
     return reply;
@@ -244,5 +253,4 @@ matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => (app
 window.addEventListener("hashchange", () => (take() ? knock() : me ? route() : null));
 take();
 applyLook();
-await words(localStorage.getItem(TONGUE) ?? "");
-await knock();
+await knock(await words(localStorage.getItem(TONGUE) ?? ""));

@@ -159,9 +159,9 @@ function ledger(host) {
     found.push(...data.entries);
     if (data.nobody) return nothing("search", t("ledger.empty"), t("ledger.nobody"));
     if (!found.length) return nothing("book", t("ledger.empty"), t("ledger.empty_text"));
-    const heads = [[t("ledger.at")], [t("ledger.who")], [t("ledger.why")], [t("ledger.job"), "num"], [t("ledger.units"), "num"], [t("ledger.note")]];
+    const heads = [[t("ledger.at")], [t("ledger.who")], [t("ledger.units"), "num"], [t("ledger.why")], [t("ledger.job"), "num"], [t("ledger.note")]];
     const sign = (units) => h(`b${units > 0 ? ".plus" : ""}`, { text: `${units > 0 ? "+" : units < 0 ? "−" : ""}${credits(Math.abs(units))}` });
-    const rows = found.map((each) => [when(each.at), person(each.who), each.why, each.job ? `#${each.job}` : "", sign(each.units), h("bdi", { text: each.note })]);
+    const rows = found.map((each) => [when(each.at), person(each.who), sign(each.units), each.why, each.job ? `#${each.job}` : "", h("bdi", { text: each.note })]);
     const { before: _, ...plain } = wanted;
     const more = data.more ? button("", t("older"), () => ((wanted = { ...wanted, before: data.more }), view.refresh())) : null;
     return [grid(t("ledger.title"), heads, rows), more ? h("div.foot", {}, more) : null, taken(host, "ledger", plain)].filter(Boolean);

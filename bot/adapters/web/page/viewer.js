@@ -48,7 +48,7 @@ function draw(focus = "") {
   const picture = pictures[at];
   const words = picture.alt || picture.prompt || prompt;
   const many = pictures.length > 1;
-  const arrow = (name, sign, by) => h(`button.round.${name}`, { type: "button", title: say(`viewer.${name}`), "aria-label": say(`viewer.${name}`), onclick: () => step(by) }, icon(sign));
+  const arrow = (name, sign, by) => h(`button.round.${name}`, { type: "button", title: say(`viewer.${name}`), "aria-label": `${say(`viewer.${name}`)}, ${say("viewer.of", { n: at + 1, total: pictures.length })}`, onclick: () => step(by) }, icon(sign));
   const image = h("img", { src: picture.src, alt: words, width: picture.width || undefined, height: picture.height || undefined });
   const facts = [
     many ? say("viewer.of", { n: at + 1, total: pictures.length }) : "",

@@ -4,13 +4,14 @@ let texts = {};
 let plurals = new Intl.PluralRules("en");
 export let language = "en";
 
-/** Load the sentences; `wanted` empty means what the browser prefers. */
+/** Load the sentences; `wanted` empty means what the browser prefers. False: this browser never signed in. */
 export async function load(wanted) {
   const answer = await fetch(`/api/texts?language=${encodeURIComponent(wanted ?? "")}`);
   const said = await answer.json();
   ({ texts, language } = said);
   plurals = new Intl.PluralRules(language);
   document.documentElement.lang = language;
+  return said.known;
 }
 
 /** More sentences, by dotted keys, under `root`; the next `load` takes them away again. */
