@@ -10,16 +10,17 @@ import sys
 import tempfile
 from collections.abc import Callable, Coroutine
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Annotated, Any, NoReturn
 
 import typer
-from typer.core import TyperCommand
 
-from bot import logs
+from bot import logs, usage
 from bot.config import BadConfig, Config, load, spoken_here
 from bot.texts import has, say, why_not
+from bot.usage import Command, Group
 from storage.refusal import Refusal
 
 
@@ -36,16 +37,13 @@ class Mix(StrEnum):
 OK, REFUSED, USAGE, BROKEN, INTERRUPTED = 0, 1, 2, 3, 130
 """Exit codes: done; a sentence said why not; it was asked wrongly; something broke; Ctrl-C."""
 
-app = typer.Typer(
-    name="falopitas", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
-    help="A bot with which a community makes pictures together.",
-)  # fmt: skip
-config_app = typer.Typer(no_args_is_help=True, help="The configuration file.")
+app = typer.Typer(name="falopitas", cls=Group, add_completion=False, pretty_exceptions_enable=False)
+config_app = typer.Typer(cls=Group)
 app.add_typer(config_app, name="config")
+command = partial(app.command, cls=Command)
+"""What its options do stands in ``bot/texts`` under ``shell.<command>``, by the names of its parameters."""
 
-ConfigFile = Annotated[
-    Path | None, typer.Option("--config", help="Configuration file (falopitas.toml beside the checkout).")
-]
+ConfigFile = Annotated[Path | None, typer.Option("--config")]
 
 
 def language(settings: Config | None = None) -> str:
@@ -78,10 +76,24 @@ def _page(refusal: Refusal) -> str:
         return ""
 
 
-def quit_with(text: str, code: int) -> NoReturn:
-    """Say it on standard error and leave."""
-    sys.stderr.write(text.rstrip() + "\n")
+def quit_with(text: str, code: int, error: str, **more: object) -> NoReturn:
+    """Say it on standard error, or to a program as JSON on standard output, and leave."""
+    complain(text, error, **more)
     raise typer.Exit(code)
+
+
+def complain(text: str, error: str, **more: object) -> None:
+    """What is wrong, for people or (``--json``) as an object of its code, its sentence and ``more``."""
+    if usage.wants_json(sys.argv[1:]):
+        sys.stdout.write(usage.error(error, text.strip(), **more))
+    else:
+        sys.stderr.write(text.rstrip() + "\n")
+
+
+def refuse(refusal: Refusal, tongue: str, code: int) -> NoReturn:
+    """Say a refusal and leave."""
+    more = {"also": [each.code for each in refusal.also]} if refusal.also else {}
+    quit_with(sentence(refusal, tongue), code, refusal.code, **more)
 
 
 def configured(file: Path | None) -> Config:
@@ -91,7 +103,7 @@ def configured(file: Path | None) -> Config:
     except BadConfig as bad:
         from bot.texts import problems
 
-        quit_with("\n".join(problems(language(), bad)), USAGE)
+        quit_with("\n".join(problems(language(), bad)), USAGE, "configuration")
 
 
 def carry_out(work: Callable[[str], Coroutine[Any, Any, int]], tongue: str) -> NoReturn:
@@ -102,21 +114,17 @@ def carry_out(work: Callable[[str], Coroutine[Any, Any, int]], tongue: str) -> N
     try:
         code = asyncio.run(work(tongue))
     except Refusal as refusal:
-        quit_with(sentence(refusal, tongue), REFUSED)
+        refuse(refusal, tongue, REFUSED)
     except KeyboardInterrupt:
-        quit_with("", INTERRUPTED)
+        quit_with(f"\n{say(tongue, 'shell.interrupted')}", INTERRUPTED, "interrupted")
     raise typer.Exit(code)
 
 
-@app.command()
+@command()
 def run(
     config: ConfigFile = None,
-    terminal: Annotated[
-        bool | None, typer.Option("--terminal/--no-terminal", help="Chat here too (default: if it can).")
-    ] = None,
-    browser: Annotated[
-        bool | None, typer.Option("--browser/--no-browser", help="Open the page (default: on a desktop).")
-    ] = None,
+    terminal: Annotated[bool | None, typer.Option("--terminal/--no-terminal")] = None,
+    browser: Annotated[bool | None, typer.Option("--browser/--no-browser")] = None,
 ) -> None:
     """Start the bot and the page; stop it with Ctrl-C."""
     from bot import run as running
@@ -127,24 +135,12 @@ def run(
     )
 
 
-class _WithFlags(TyperCommand):
-    """Its help ends with the flags that every chat has."""
-
-    def format_help(self, ctx: Any, formatter: Any) -> None:
-        """The options of the command line, then the flags."""
-        super().format_help(ctx, formatter)
-        from bot.commands.help import one
-
-        flags = "".join(f"  {name}\n      {words}\n" for name, words in one("imagine", language()).fields)
-        sys.stdout.write(flags)
-
-
-@app.command(cls=_WithFlags, context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+@command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
 def imagine(
     context: typer.Context,
-    out: Annotated[Path, typer.Option("-o", "--out", help="Where the grid goes.")] = Path("falopitas.png"),
-    as_json: Annotated[bool, typer.Option("--json", help="Say what was drawn as JSON.")] = False,
-    picture: Annotated[Path | None, typer.Option("--picture", help="Begin from this picture.")] = None,
+    out: Annotated[Path, typer.Option("-o", "--out")] = Path("falopitas.png"),
+    as_json: Annotated[bool, typer.Option("--json")] = False,
+    picture: Annotated[Path | None, typer.Option("--picture")] = None,
     config: ConfigFile = None,
 ) -> None:
     """Draw PROMPT [FLAGS of /imagine]: the grid goes to OUT, the single pictures beside it."""
@@ -157,7 +153,7 @@ def imagine(
     )
 
 
-@app.command()
+@command()
 def models(config: ConfigFile = None) -> None:
     """The models on offer and how they are."""
     from bot import draw
@@ -166,7 +162,7 @@ def models(config: ConfigFile = None) -> None:
     carry_out(lambda tongue: draw.ask(settings, "/models", tongue), language(settings))
 
 
-@app.command()
+@command()
 def doctor(config: ConfigFile = None) -> None:
     """Check everything the bot needs, a line each: ok, or what to do."""
     from bot import doctor as checks
@@ -174,14 +170,14 @@ def doctor(config: ConfigFile = None) -> None:
     raise typer.Exit(checks.examine(config, os.environ, language(), sys.stdout.write))
 
 
-@app.command()
+@command()
 def simulate(
-    mix: Annotated[Mix, typer.Option(help="Who asks for what.")] = Mix.FLOOD,
-    engines: Annotated[int, typer.Option(min=1, max=64, help="Machines like this one.")] = 1,
-    members: Annotated[int, typer.Option(min=1, max=10_000, help="People of the mix 'evening'.")] = 50,
-    machine: Annotated[str, typer.Option(help="A known one; without, what was measured here.")] = "",
-    seed: Annotated[int, typer.Option(help="Another seed is another evening.")] = 1,
-    out: Annotated[Path, typer.Option("-o", "--out", help="Where the plots go.")] = Path("simulation.png"),
+    mix: Annotated[Mix, typer.Option()] = Mix.FLOOD,
+    engines: Annotated[int, typer.Option(min=1, max=64)] = 1,
+    members: Annotated[int, typer.Option(min=1, max=10_000)] = 50,
+    machine: Annotated[str, typer.Option()] = "",
+    seed: Annotated[int, typer.Option()] = 1,
+    out: Annotated[Path, typer.Option("-o", "--out")] = Path("simulation.png"),
     config: ConfigFile = None,
 ) -> None:
     """What would happen if: the real scheduling code on a virtual clock, against how others share."""
@@ -195,11 +191,11 @@ def simulate(
             machine=machine, seed=seed, out=out.absolute(),
         )  # fmt: skip
     except Refusal as refusal:
-        quit_with(sentence(refusal, language(settings)), REFUSED)
+        refuse(refusal, language(settings), REFUSED)
     raise typer.Exit(code)
 
 
-@app.command()
+@command()
 def stats(config: ConfigFile = None) -> None:
     """How well the times that people were told were kept."""
     from bot import rehearse
@@ -208,7 +204,7 @@ def stats(config: ConfigFile = None) -> None:
     raise typer.Exit(rehearse.stats(settings, language(settings), sys.stdout.write))
 
 
-@config_app.command("check")
+@config_app.command("check", cls=Command)
 def config_check(config: ConfigFile = None) -> None:
     """Everything that is wrong with the configuration and the models' files, with suggestions."""
     from bot.doctor import bad_models
@@ -217,17 +213,21 @@ def config_check(config: ConfigFile = None) -> None:
     try:
         settings = load(config, os.environ)
     except BadConfig as bad:
-        quit_with("\n".join((*problems(language(), bad), bad_models(bad.models, language()))), USAGE)
+        quit_with(
+            "\n".join((*problems(language(), bad), bad_models(bad.models, language()))),
+            USAGE,
+            "configuration",
+        )
     tongue = language(settings)
     if wrong := bad_models(settings.models, tongue):
-        quit_with(wrong, USAGE)
+        quit_with(wrong, USAGE, "configuration")
     where = str(settings.path) if settings.path else say(tongue, "cli.no_file")
     sys.stdout.write(say(tongue, "cli.config_ok", file=where) + "\n")
 
 
-@app.command()
+@command()
 def backup(
-    folder: Annotated[Path | None, typer.Argument(help="Where to (data/backups), with the pictures.")] = None,
+    folder: Annotated[Path | None, typer.Argument()] = None,
     config: ConfigFile = None,
 ) -> None:
     """Copy the database, in use or not, and prove the copy; into a FOLDER of yours with the pictures."""
@@ -237,10 +237,8 @@ def backup(
     carry_out(lambda tongue: copies.back_up(settings, folder, tongue, sys.stdout.write), language(settings))
 
 
-@app.command()
-def restore(
-    source: Annotated[Path, typer.Argument(help="A backup, or a folder of them.")], config: ConfigFile = None
-) -> None:
+@command()
+def restore(source: Annotated[Path, typer.Argument()], config: ConfigFile = None) -> None:
     """Put a backup in the place of the database, if it is sound; the bot must not run."""
     from bot import copies
 
@@ -248,7 +246,7 @@ def restore(
     carry_out(lambda tongue: copies.restore(settings, source, tongue, sys.stdout.write), language(settings))
 
 
-@app.command()
+@command()
 def version() -> None:
     """Version of Falopitas and of Python."""
     from bot.doctor import versions
@@ -262,13 +260,18 @@ def _broke(kind: type[BaseException], error: BaseException, trace: TracebackType
     if not logs.where():
         logs.start(folder=Path(tempfile.mkdtemp(prefix="falopitas-")))
     logging.getLogger("bot").error("broke", exc_info=(kind, error, trace), extra={"ref": ref})
-    sys.stderr.write(say(language(), "cli.broken", ref=ref, folder=logs.where()) + "\n")
+    complain(say(language(), "cli.broken", ref=ref, folder=logs.where()), "broken", ref=ref)
+    raise SystemExit(BROKEN)  # for Python's own end of an exception is exit code 1, which is a refusal's
 
 
 def main() -> None:
     """The entry point: whatever happens is a sentence and an exit code."""
     sys.excepthook = _broke  # not `app()`: typer would put its own there
-    typer.main.get_command(app)(prog_name="falopitas")
+    try:
+        typer.main.get_command(app)(prog_name="falopitas")
+    except Refusal as refusal:  # of the words themselves
+        complain(sentence(refusal, usage.tongue(os.environ)), refusal.code)
+        sys.exit(USAGE)
 
 
 if __name__ == "__main__":

@@ -297,10 +297,12 @@ def refused(language: str, refusal: Refusal) -> Reply:
     """A refusal as its person reads it."""
     matter = refusal.values.get("matter")
     appeal = ((Button(say(language, "button.appeal"), Appeal(matter)),),) if isinstance(matter, int) else ()
-    return Reply(why_not(language, refusal), buttons=appeal, tone=Tone.REFUSED, private=True)
+    return Reply(
+        why_not(language, refusal), buttons=appeal, tone=Tone.REFUSED, private=True, code=refusal.code
+    )
 
 
 def broke(language: str, ref: str) -> Reply:
     """A bug as its person reads it; ``ref`` finds it in the log."""
     text = "\n".join(say(language, key, ref=ref) for key in ("broken.text", "broken.next"))
-    return Reply(text, tone=Tone.BROKEN, private=True)
+    return Reply(text, tone=Tone.BROKEN, private=True, code="broken")

@@ -16,7 +16,7 @@ from typing import IO, Any, Protocol
 
 import msgspec
 
-from bot import logs, options
+from bot import logs, options, usage
 from bot.adapters.control import Control, Fetch, Files, Line, Say, Show
 from bot.commands.imagine import Imagine
 from bot.config import Config
@@ -107,7 +107,11 @@ async def draw(
         if last is None:
             raise Refusal("line_lost")
         if last.tone in {"refused", "broken"} or last.job is None or not last.images:
-            output.err.write(_plain(last.text).rstrip() + "\n")
+            text = _plain(last.text).strip()
+            if as_json:
+                output.out.write(usage.error(last.code or "no_picture", text))
+            else:
+                output.err.write(text + "\n")
             return BROKEN if last.tone == "broken" else REFUSED
         files = await _fetched(line, last.job)
     paths = save(files, out)

@@ -19,7 +19,7 @@ import msgspec
 
 from bot import whatif
 from bot.config import ROOT, Config
-from bot.speed import INSIDE, part, promises
+from bot.speed import INSIDE, Speed, part, promises
 from bot.texts import number, say
 from storage.refusal import Refusal
 
@@ -93,14 +93,14 @@ def stats(config: Config, language: str, write: Write) -> int:
     """How well the times that people were told were kept; 0."""
     ratios = promises(config.data_dir)
     if not ratios:
-        write(say(language, "stats.none") + "\n")
+        write(say(language, "stats.guesses" if Speed(config.data_dir).measured else "stats.none") + "\n")
         return 0
     wrong = statistics.median(abs(ratio - 1.0) for ratio in ratios)
     low, high = (part(ratios, share) for share in INSIDE)
     write(say(language, "stats.promises", n=len(ratios)) + "\n")
-    write(say(language, "stats.wrong", percent=f"{wrong:.0%}") + "\n")
-    write(say(language, "stats.range", low=f"{low:.2f}", high=f"{high:.2f}") + "\n")
-    for line in _bars(ratios):
+    write(say(language, "stats.wrong", percent=round(100 * wrong)) + "\n")
+    write(say(language, "stats.range", low=round(low, 2), high=round(high, 2)) + "\n")
+    for line in _bars(ratios, language):
         write(line + "\n")
     return 0
 
@@ -109,10 +109,10 @@ EDGES = (0.25, 0.5, 0.7, 0.9, 1.1, 1.5, 2.0, 4.0)
 """Of what was promised: where one bar ends and the next begins."""
 
 
-def _bars(ratios: list[float]) -> list[str]:
+def _bars(ratios: list[float], language: str) -> list[str]:
     edges = (0.0, *EDGES, float("inf"))
     counts = [sum(low < ratio <= high for ratio in ratios) for low, high in pairwise(edges)]
-    labels = [f"≤ {high:g}" for high in EDGES] + [f"> {EDGES[-1]:g}"]
+    labels = [f"≤ {number(language, high)}" for high in EDGES] + [f"> {number(language, EDGES[-1])}"]
     most = max(counts)
     return [
         f"  {label:>7}  {'█' * round(40 * n / most)} {n}" for label, n in zip(labels, counts, strict=True)

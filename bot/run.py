@@ -104,7 +104,8 @@ async def run(
             if config.web.open_browser and (browser or (browser is None and _is_desktop())):
                 threading.Thread(target=_open_browser, args=(address,), daemon=True).start()
             await stop.wait()
-            ink.write(say(language, "cli.stopping") + "\n")
+            beside = "\n" if chats.terminal else ""  # the prompt, and the ^C behind it
+            ink.write(f"{beside}{say(language, 'cli.stopping')}\n")
             log.info("stopping", extra={"action": "stopping"})
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(0.5):

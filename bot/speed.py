@@ -99,13 +99,17 @@ class Speed:
         """A wait that had been told as ``promised`` seconds took so long."""
         if promised > 0.0 and 0.0 < took < SLOWEST:
             self.ratios = [*self.ratios, round(took / promised, 4)][-KEPT:]
-            if len(self.ratios) % 10 == 0 or len(self.ratios) == KEPT:
-                _write(self._record, self.ratios)
+            _write(self._record, self.ratios)
 
     def in_company(self, request: Request) -> float:
         """Seconds that the steps of one of its pictures take in the usual company; 0 when that is not
         known."""
         return request.steps_run * request.megapixels * self._paces.get(request.model, 0.0)
+
+    @property
+    def measured(self) -> bool:
+        """Whether any model was ever measured here: before, what people are told is a guess."""
+        return bool(self._seconds)
 
     def known(self, model: str) -> bool:
         """Whether this model was ever measured here."""

@@ -130,7 +130,7 @@ class Reply:
     shown as a quotation. ``fields`` are label-value pairs (details, quota). ``fleeting`` replies are
     progress: the newest wins, they may be skipped and are never queued. ``progress`` is 0 to 1. ``ends`` is
     the Unix time at which drawing is expected to be done. A ``private`` reply is shown where only who asked
-    can read it, or not at all (Gone).
+    can read it, or not at all (Gone). ``code`` says to a program why there is no picture.
     """
 
     text: str = ""
@@ -150,6 +150,7 @@ class Reply:
     redraws: bool = False
     """It only changes the message that shows this job already: never one of its own, and nobody is told. Gone
     when there is none (any more) that can be changed."""
+    code: str = ""
 
 
 class Gone(Exception):  # noqa: N818 - an answer, not an error

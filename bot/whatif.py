@@ -40,7 +40,7 @@ MIXES = ("evening", "flood", "newcomers", "roles", "models")
 WORDS = (
     "title", "subtitle", "waits", "waits_note", "jain", "jain_note", "work", "work_note", "service",
     "service_note", "load", "load_note", "falopitas", "fifo", "round_robin", "vtc", "batches", "flood",
-    "steady", "light", "member", "helper", "patron",
+    "steady", "light", "member", "helper", "patron", "point",
 )  # fmt: skip
 """What stands on the plots; the simulation knows none of it."""
 

@@ -49,15 +49,37 @@ TEXTS = {
         "  python3 deploy/run.py                    set up, start the bot, print the page's address\n"
         "  python3 deploy/run.py test [--all] ...   set up and run the tests (--all: the slow ones too)\n"
         "  python3 deploy/run.py lint               set up and run ruff, mypy, the import contracts\n"
-        "  python3 deploy/run.py WORDS ...          set up and run `falopitas WORDS ...`\n\n"
-        "Before the words, --torch-index URL takes torch from that package index. The environment is\n"
+        "  python3 deploy/run.py COMMAND ...        set up and run one of these, with its options:\n\n"
+        "    run           Start the bot and the page; stop it with Ctrl-C.\n"
+        "    imagine       Draw from your words: the grid into a file, the single pictures beside it.\n"
+        "    models        The models on offer and how they are.\n"
+        "    doctor        Check everything the bot needs, a line each: ok, or what to do.\n"
+        "    simulate      What if: the real scheduling on a virtual clock, against other ways to share.\n"
+        "    stats         How well the times that people were told were kept.\n"
+        "    backup        Copy the database, in use or not, and prove the copy.\n"
+        "    restore       Put a backup in the place of the database; the bot must not run.\n"
+        "    version       Versions of Falopitas and of Python.\n"
+        "    config check  Name everything that is wrong with the configuration and the models' files.\n"
+        "\nHow each is written: python3 deploy/run.py COMMAND --help\n\n"
+        "Before these words, --torch-index URL takes torch from that package index. The environment is\n"
         "{path} (FALOPITAS_VENV names another folder); it is made the first time only.",
         "Prepara Falopitas y lo arranca.\n\n"
         "  python3 deploy/run.py                    prepara, arranca el bot y da la dirección de la página\n"
         "  python3 deploy/run.py test [--all] ...   prepara y pasa las pruebas (--all: también las lentas)\n"
         "  python3 deploy/run.py lint               prepara y pasa ruff, mypy y los contratos de imports\n"
-        "  python3 deploy/run.py PALABRAS ...       prepara y ejecuta `falopitas PALABRAS ...`\n\n"
-        "Delante de las palabras, --torch-index URL toma torch de ese índice. El entorno está en\n"
+        "  python3 deploy/run.py ORDEN ...          prepara y ejecuta una de estas, con sus opciones:\n\n"
+        "    run           Arranca el bot y la página; se para con Ctrl-C.\n"
+        "    imagine       Dibuja lo que digan tus palabras en un archivo, y las imágenes sueltas al lado.\n"
+        "    models        Los modelos que hay y cómo están.\n"
+        "    doctor        Revisa todo lo que el bot necesita, una línea cada cosa: bien, o qué hacer.\n"
+        "    simulate      ¿Y si…?: el reparto real en un reloj virtual, contra otros modos de repartir.\n"
+        "    stats         Qué tan bien se cumplieron los tiempos que se dijeron.\n"
+        "    backup        Copia la base de datos, esté en uso o no, y comprueba la copia.\n"
+        "    restore       Pone una copia en lugar de la base de datos; el bot no puede estar en marcha.\n"
+        "    version       Las versiones de Falopitas y de Python.\n"
+        "    config check  Dice todo lo que está mal en la configuración y los archivos de los modelos.\n"
+        "\nCómo se escribe cada una: python3 deploy/run.py ORDEN --help\n\n"
+        "Delante de estas palabras, --torch-index URL toma torch de ese índice. El entorno está en\n"
         "{path} (FALOPITAS_VENV nombra otra carpeta); solo se crea la primera vez.",
     ),
     "old": (
@@ -131,7 +153,13 @@ TEXTS = {
 
 def say(key: str, **values: object) -> None:
     """Print a sentence of TEXTS in the person's language, on standard error: stdout is the command's."""
-    print(text(key).format(**values), file=sys.stderr, flush=True)
+    shown = {name: written(value) for name, value in values.items()}
+    print(text(key).format(**shown), file=sys.stderr, flush=True)
+
+
+def written(value: object) -> str:
+    """Return a value as the person's language writes it: decimals have a comma in Spanish."""
+    return str(value).replace(".", ",") if SPANISH and isinstance(value, float) else str(value)
 
 
 def text(key: str) -> str:

@@ -84,6 +84,7 @@ class Show(Struct, frozen=True, tag=True):
     fleeting: bool = False
     progress: float | None = None
     job: int | None = None
+    code: str = ""
 
 
 class Kept(Struct, frozen=True):
@@ -264,7 +265,7 @@ def _shown(message: int, reply: Reply, buttons: tuple[Button, ...]) -> Show:
         message, reply.text, reply.title, reply.prompt, reply.fields,
         tuple(Drawing(image.name, image.data) for image in reply.images),
         tuple(button.label for button in buttons), reply.tone.value, reply.fleeting, reply.progress,
-        reply.job,
+        reply.job, reply.code,
     )  # fmt: skip
 
 

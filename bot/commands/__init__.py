@@ -79,7 +79,12 @@ COMMANDS: tuple[Command, ...] = (
     Command("cancel", cancel.Cancel, cancel.answer, ("cancelar", "cancela")),
     Command("gallery", gallery.Gallery, gallery.answer, ("galeria", "galería")),
     Command("quota", quota.Quota, quota.answer, ("cuota", "creditos", "créditos", "credits")),
-    Command("settings", settings.Settings, settings.answer, ("ajustes",)),
+    Command(
+        "settings",
+        settings.Settings,
+        settings.answer,
+        ("ajustes", "configuracion", "configuración", "config"),
+    ),
     Command("styles", styles.Styles, styles.answer, ("estilos",)),
     Command("models", models.Models, models.answer, ("modelos",)),
     Command("link", link.Link, link.answer, ("vincular", "enlazar")),

@@ -56,6 +56,7 @@ def _flagged(job: Job) -> Reply:
         prompt=job.request.prompt,
         buttons=((second, remix.button(job, job.language)),),
         tone=Tone.REFUSED,
+        code="withheld",
         private=job.private,
         job=job.id,
     )
@@ -77,6 +78,7 @@ def failed(job: Job, detail: str = "") -> Reply:
         prompt=job.request.prompt,
         buttons=() if job.code == "source_gone" else ((retry,),),  # that would be in vain
         tone=Tone.BROKEN,
+        code=job.code or "cancelled",
         private=job.private,
         job=job.id,
     )

@@ -14,6 +14,7 @@ from bot.options import Option
 from bot.talk import Button, Call, Reply
 from bot.texts import say
 from storage import forget
+from storage.refusal import Refusal
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,8 +25,10 @@ class ForgetMe:
 
 
 async def answer(ask: ForgetMe, call: Call, app: App) -> AsyncIterator[Reply]:
-    """Ask once; then rows, log, files and older backups, in this order."""
+    """Ask once; then rows, log, files and older backups, in this order. Raises Refusal forget_owner, …"""
     account = await meet(call, app)
+    if account.unlimited:
+        raise Refusal("forget_owner")
     if not ask.sure:
         yes = Button(say(call.language, "button.forget_sure"), ForgetMe(sure=True), style="danger")
         yield Reply(say(call.language, "forgetme.sure"), buttons=((yes,),), private=True)

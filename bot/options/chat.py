@@ -192,8 +192,11 @@ def _deepest(name: str, rest: str, commands: Mapping[str, type]) -> tuple[str, s
 
 
 def unknown_command(name: str, commands: Iterable[str]) -> Refusal:
-    """The refusal of a command that is not there, with the nearest that is."""
-    near = nearest(name.removeprefix("/"), commands)
+    """The refusal of a command that is not there, with the nearest that is: one word if one is near, for a
+    path of several words (``mod setup``) is a moderator's.
+    """
+    word, known = name.removeprefix("/"), list(commands)
+    near = nearest(word, (each for each in known if " " not in each)) or nearest(word, known)
     return Refusal("unknown_command_near" if near else "unknown_command", name=shown(name), near=near)
 
 

@@ -11,11 +11,19 @@ from bot.options.declare import Field, Ratio, Size, Spot, fields_of
 from bot.options.words import plain, shown
 from storage.refusal import Mistakes, Refusal
 
-_THOUSANDS = re.compile(r"[1-9]\d{0,2}(?:(?:,\d{3})+|(?:\.\d{3})+)", re.ASCII)
+_THOUSANDS = re.compile(r"[1-9]\d{0,2}(?:(?:,\d{3}){2,}|(?:\.\d{3}){2,})", re.ASCII)
+_UNCLEAR = re.compile(r"([1-9]\d{0,2})[.,](\d{3})", re.ASCII)
 
 
 def amount(text: str) -> float:
-    """``2,5`` and ``0.125`` have decimals; ``1,000`` and ``1.000`` are a thousand. Raises ValueError."""
+    """``2,5`` and ``0.125`` have decimals, ``1.000.000`` has thousands.
+
+    Raises ValueError for what is no number, Refusal for ``1.500`` and ``1,500``: people read it in two ways.
+    """
+    if unclear := _UNCLEAR.fullmatch(text):
+        whole, three = unclear.groups()
+        readings = {"large": int(whole + three), "small": float(f"{whole}.{three}")}
+        raise Refusal("unclear_amount", value=text, **readings)
     if _THOUSANDS.fullmatch(text):
         return float(re.sub(r"[.,]", "", text))
     return float(text.replace(",", "."))
@@ -107,7 +115,7 @@ def written(value: object) -> str:
             return "yes" if value else "no"
         case float():
             text = repr(value).removesuffix(".0")
-            return f"{text}0" if _THOUSANDS.fullmatch(text) else text  # 1.1250 is no thousand
+            return f"{text}0" if _UNCLEAR.fullmatch(text) else text  # 1.1250 is no thousand
         case _:
             return str(value)
 

@@ -3,9 +3,9 @@
 The sentences lie in ``<language>.toml`` and ``<language>.<area>.toml``, merged; nested tables join with dots.
 A table of plural forms (``one``, ``many``, ``other``) is one sentence, chosen by the number ``n`` by CLDR's
 rules (Spanish has *many*: 1 000 000 **de** imágenes). Values stand in braces: a number is written as the
-language writes numbers, ``{job:plain}`` as it is, ``{price:credits}`` from ledger units, ``{left:time}`` as a
-duration from seconds, ``{at:clock}`` as a moment from Unix seconds (in UTC, or a ``Moment``'s zone). A
-dictionary is what it holds for the language.
+language writes numbers, ``{job:plain}`` as it is, ``{high:typed}`` as a person types it, ``{price:credits}``
+from ledger units, ``{left:time}`` as a duration from seconds, ``{at:clock}`` as a moment from Unix seconds
+(in UTC, or a ``Moment``'s zone). A dictionary is what it holds for the language.
 A value is never read as a template, so a person's words stay words.
 """
 
@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import string
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -125,15 +125,8 @@ class _Writer(string.Formatter):
         return kwargs[str(key)]
 
     def format_field(self, value: Any, spec: str) -> str:
-        match spec:
-            case "credits":
-                return in_credits(self._language, value)
-            case "time":
-                return duration(self._language, value)
-            case "clock":
-                return moment(self._language, value)
-            case "plain":
-                return str(value)
+        if spec in _WAYS:
+            return _WAYS[spec](self._language, value)
         if isinstance(value, dict):
             value = value[self._language]
         if isinstance(value, int | float) and not isinstance(value, bool):
@@ -147,6 +140,12 @@ _WRITERS = {language: _Writer(language) for language in LANGUAGES}
 def number(language: str, value: float) -> str:
     """A number as the language writes it, at most two decimals."""
     return format_decimal(value, format="#,##0.##", locale=spoken(language))
+
+
+def typed(language: str, value: float) -> str:
+    """A number as a person types it, without thousands and so that it can be read in one way only."""
+    text = format_decimal(value, format="0.######", locale=spoken(language))
+    return f"{text}0" if text[-4:-3] in (".", ",") else text
 
 
 def in_credits(language: str, units: int) -> str:
@@ -182,3 +181,10 @@ def moment(language: str, at: float) -> str:
     zone = at.zone if isinstance(at, Moment) else "UTC"
     written = format_datetime(local(at, zone), "d MMM HH:mm", locale=spoken(language))
     return f"{written} {zone.rpartition('/')[2].replace('_', ' ')}"
+
+
+_WAYS: dict[str, Callable[[str, Any], str]] = {
+    "credits": in_credits, "time": duration, "clock": moment, "typed": typed,
+    "plain": lambda _, value: str(value),
+}  # fmt: skip
+"""How a value is written that says how behind a colon."""

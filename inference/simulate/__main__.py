@@ -46,7 +46,7 @@ WORDS = {
     "service_note": "each person's part of everything that is drawn, over time",
     "load": "How full the machine is",
     "load_note": "how much is drawn over time, of the best that it can do; it goes on until all is drawn",
-    "time": "{seconds} s",
+    "time": "{seconds} s", "point": ".",
     "falopitas": "Falopitas", "fifo": "first come", "round_robin": "round robin", "vtc": "VTC",
     "batches": "batches",
     "flood": "asks for 300", "steady": "always asking", "light": "now and then",

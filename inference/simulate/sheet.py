@@ -108,6 +108,12 @@ def draw(stories: Mapping[str, Story], words: Mapping[str, str], path: Path) -> 
     sheet.save(path)
 
 
+def _written(value: float, digits: int, words: Mapping[str, str]) -> str:
+    """A number as people of this language write it; ``point`` is what stands before its decimals."""
+    text = f"{value:,.{digits}f}"
+    return text if words["point"] == "." else text.translate(str.maketrans(",.", ".,"))
+
+
 def _title(sheet: Sheet, box: Box, words: Mapping[str, str], key: str) -> None:
     sheet.text(box[0], box[1] - 34, words[key], size=19, bold=True)
     sheet.text(box[0], box[1] - 12, words[f"{key}_note"], size=14, colour=SOFT)
@@ -142,7 +148,7 @@ def _waits(sheet: Sheet, box: Box, stories: Mapping[str, Story], words: Mapping[
             sheet.line([(across(group.median), y), (across(group.p95), y)], colour, 5)
             sheet.dot(across(group.median), y, 6, colour)
             if name == "light":
-                label = f"×{group.p95:.1f}" if group.p95 < 100 else f"×{group.p95:.0f}"
+                label = f"×{_written(group.p95, 1 if group.p95 < 100 else 0, words)}"
                 label += f"  {words.get(name, name)}" if ours and len(groups) > 1 else ""
                 end = across(group.p95) + 10
                 sheet.text(end, y, label, size=14, anchor="lm", bold=ours, colour=OURS if ours else INK)
@@ -159,7 +165,8 @@ def _fairness(sheet: Sheet, box: Box, stories: Mapping[str, Story], words: Mappi
     for value in (0.0, 0.5, 1.0):
         y = bottom - (bottom - top) * value
         sheet.line([(left, y), (right, y)], RULE)
-        sheet.text(left - 8, y, f"{value:g}", size=13, colour=SOFT, anchor="rm")
+        label = _written(value, int(value % 1 > 0), words)
+        sheet.text(left - 8, y, label, size=13, colour=SOFT, anchor="rm")
     longest = max(story.end for story in stories.values())
     for policy, story in reversed(list(stories.items())):
         ours = policy == next(iter(stories))
@@ -172,7 +179,7 @@ def _fairness(sheet: Sheet, box: Box, stories: Mapping[str, Story], words: Mappi
     for mean, policy in sorted(((_mean(story.jain), name) for name, story in stories.items()), reverse=True):
         ours = policy == next(iter(stories))
         low = max(low + 17, bottom - (bottom - top) * mean)
-        label = f"{words[policy]} {mean:.2f}"
+        label = f"{words[policy]} {_written(mean, 2, words)}"
         sheet.text(right + 8, low, label, size=13, anchor="lm", colour=OURS if ours else SOFT, bold=ours)
 
 
@@ -229,7 +236,7 @@ def _shares(sheet: Sheet, box: Box, stories: Mapping[str, Story], words: Mapping
     sheet.text(
         box[2],
         box[3] + 24,
-        words["time"].format(seconds=f"{longest:,.0f}"),
+        words["time"].format(seconds=_written(longest, 0, words)),
         size=14,
         colour=SOFT,
         anchor="rs",

@@ -20,6 +20,7 @@ from bot.commands.gallery import Gallery
 from bot.commands.imagine import Imagine
 from bot.commands.original import Original
 from bot.commands.remix import Remix
+from bot.commands.settings import Settings
 from bot.commands.show import Show
 from bot.commands.star import Star
 from bot.commands.upscale import Upscale
@@ -600,6 +601,25 @@ async def test_help_explains_one_or_all(here: Room) -> None:
     (one,) = await here.ask("/help imagina")
     assert dict(one.fields)["--steps, --s, --pasos"]
     assert await refused(here, "/help imgine") == "unknown_command_near"
+
+
+@pytest.mark.parametrize(
+    ("line", "near"),
+    [
+        ("/configuracio", "configuracion"), ("/ajuste", "ajustes"), ("/quue", "queue"), ("/regla", "regala"),
+        ("/mod_setup", "mod setup"),
+    ],
+)  # fmt: skip
+def test_a_slip_is_taken_for_what_everybody_may_ask(line: str, near: str) -> None:
+    """A moderator's command is suggested only where no other is near."""
+    with pytest.raises(Refusal, match="unknown_command_near") as caught:
+        commands.read(line)
+    assert caught.value.values["near"] == near
+
+
+def test_settings_are_found_by_what_people_call_them() -> None:
+    for line in ("/settings", "/ajustes", "/configuración", "/configuracion", "/config"):
+        assert commands.read(f"{line} --n 2") == Settings(count=2)
 
 
 async def test_a_job_of_a_withdrawn_model_cannot_be_drawn_again(tmp_path: Path) -> None:

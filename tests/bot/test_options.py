@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from bot import options
 from bot.options import Option, Ratio, Size, Spot
+from bot.texts import LANGUAGES, typed, why_not
 from storage.refusal import MOST_WRONG, Refusal
 
 
@@ -294,9 +295,12 @@ class Pay:
 @pytest.mark.parametrize(
     ("text", "credits_"),
     [
-        ("1,000", 1_000),
-        ("1.000", 1_000),
+        ("1000", 1_000),
         ("1.000.000", 1_000_000),
+        ("1,000,000", 1_000_000),
+        ("1.50", 1.5),
+        ("1,1250", 1.125),
+        ("1500.125", 1_500.125),
         ("2,5", 2.5),
         ("0.125", 0.125),
         ("10", 10),
@@ -304,6 +308,24 @@ class Pay:
 )
 def test_a_large_amount_has_thousands(text: str, credits_: float) -> None:
     assert options.read(text, Pay) == Pay(credits=credits_)
+
+
+@pytest.mark.parametrize(
+    ("text", "large", "small"),
+    [("1.500", 1_500, 1.5), ("1,500", 1_500, 1.5), ("12.000", 12_000, 12), ("999,125", 999_125, 999.125)],
+)
+def test_an_amount_that_people_read_in_two_ways_is_refused_with_both(
+    text: str, large: int, small: float
+) -> None:
+    """What is told to type in its stead is read as just that, in either language."""
+    with pytest.raises(Refusal, match="unclear_amount") as caught:
+        options.read(text, Pay)
+    assert caught.value.values == {"value": text, "large": large, "small": small}
+    for language in LANGUAGES:
+        said = why_not(language, caught.value)
+        for reading in (large, small):
+            assert said.count(typed(language, reading)) >= 2
+            assert options.read(typed(language, reading), Pay) == Pay(credits=reading)
 
 
 def test_what_cannot_be_large_has_decimals() -> None:

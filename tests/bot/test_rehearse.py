@@ -91,11 +91,25 @@ def test_the_command_knows_every_mix_and_machine_of_the_simulation() -> None:
 def test_stats_say_how_well_promises_were_kept(tmp_path: Path) -> None:
     said: list[str] = []
     config = replace(load(None, {}), data_dir=tmp_path)
-    rehearse.stats(config, "en", said.append)
-    assert "No promise" in said.pop()
     speed = Speed(tmp_path)
     for n in range(50):
         speed.kept(10.0, 8.0 + 0.1 * n)
     rehearse.stats(config, "en", said.append)
     assert "50" in said[0]
     assert json.loads((tmp_path / "promises.json").read_text())[0] == 0.8
+
+
+def test_stats_count_from_the_first_wait_and_say_what_is_missing(tmp_path: Path) -> None:
+    """Nothing measured, measured but nobody told, one wait: three different things."""
+    said: list[str] = []
+    config = replace(load(None, {}), data_dir=tmp_path)
+    rehearse.stats(config, "en", said.append)
+    speed = Speed(tmp_path)
+    speed.learn({"builtin": 2.0})
+    rehearse.stats(config, "en", said.append)
+    assert ["been measured here" in said[0], "next picture counts" in said[1]] == [True, True]
+    speed.kept(10.0, 12.5)
+    rehearse.stats(config, "es", said.append)
+    assert said[2].startswith("La única vez")
+    assert "1,25" in said[4]
+    assert "≤ 0,25" in said[5]

@@ -15,9 +15,11 @@ from bot import backups, converse, housekeeping
 from bot.commands import mydata
 from bot.commands.details import Details
 from bot.home import Home
+from bot.texts import why_not
 from inference import wire
 from inference.request import Request
 from storage import accounts, forget, jobs, ledger, matters, rulebook
+from storage.accounts import OWNER
 from storage.allowances import Scene
 from storage.database import Connection
 from storage.jobs import Job, NewJob, Status
@@ -314,7 +316,24 @@ async def test_who_is_drawn_for_is_told_to_wait(still: Town) -> None:
         await still.press(asked, "Yes, forget me", ANA)
 
 
+async def test_the_owner_is_told_at_once_that_they_cannot_be_forgotten(here: Town) -> None:
+    """Nothing is asked first; somebody else is asked, the control."""
+    for said in ("/forgetme", "/olvidame --seguro"):
+        with pytest.raises(Refusal, match="forget_owner") as caught:
+            await here.say(OWNER, said)
+        assert "data" in why_not("es", caught.value).splitlines()[1]
+    (asked,) = await here.say(ANA, "/forgetme")
+    assert asked.buttons
+
+
 # --- gifts
+
+
+async def test_a_gift_that_may_be_read_in_two_ways_is_none(here: Town) -> None:
+    for said in ("/gift test:ben 1.500", "/regalar test:ben 1,500"):
+        assert (await refused(here, ANA, said)).code == "unclear_amount"
+    (given,) = await here.say(ANA, "/gift test:ben 1,5")
+    assert "1.5" in given.text
 
 
 async def test_gifts_move_credits_once_and_no_more_than_the_cap(here: Town) -> None:

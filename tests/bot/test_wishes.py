@@ -125,12 +125,20 @@ def test_what_says_nothing_is_said_back_and_nothing_is_guessed(text: str) -> Non
 @pytest.mark.parametrize(
     ("text", "credits_"),
     [
-        ("members 1,000 a day", 1_000.0), ("miembros 1.000 al día", 1_000.0), ("1.500 por mes", 1_500.0),
+        ("members 1000 a day", 1_000.0), ("1500 por mes", 1_500.0), ("1.000.000 por mes", 1_000_000.0),
         ("members 1,000,000 a day", 1_000_000.0), ("members 0.125 a day", 0.125), ("members 2,5 a day", 2.5),
     ],
 )  # fmt: skip
-def test_three_digits_after_a_comma_or_a_point_are_thousands(text: str, credits_: float) -> None:
+def test_an_amount_has_thousands_or_decimals(text: str, credits_: float) -> None:
     assert [each.credits for each in read(text).portions] == [credits_]
+
+
+@pytest.mark.parametrize("text", ["members 1.500 a day", "1,000 por mes", "only #art, members 1.000"])
+def test_a_number_that_people_read_in_two_ways_is_asked_about(text: str) -> None:
+    """Also without ``setup``: it is a wish, and nothing is guessed."""
+    assert means(text)
+    with pytest.raises(Refusal, match="unclear_amount"):
+        read(text)
 
 
 def test_a_number_that_mixes_comma_and_point_is_said_back() -> None:

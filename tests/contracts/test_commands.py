@@ -172,3 +172,13 @@ def test_the_table_names_every_command(language: str) -> None:
     rows = table(language).splitlines()
     assert len(rows) == len(COMMANDS) + 2
     assert all(row.startswith("|") and row.endswith("|") for row in rows)
+
+
+def test_the_spanish_readme_names_every_command_in_spanish() -> None:
+    text = (ROOT / READMES["es"]).read_text("utf-8")
+    (named,) = [part for part in text.split("\n\n") if part.startswith("También se entienden en español")]
+    said = re.findall(r"`(/\w+)`", named)
+    names = {alias: each for each in COMMANDS for alias in each.aliases}
+    assert [names[each.removeprefix("/")] for each in said] == list(COMMANDS)
+    flags = {flag for each in COMMANDS for flag in options.flags_of(each.ask)}
+    assert set(re.findall(r"`--(\w+)`", named)) <= flags

@@ -6,13 +6,19 @@ import ast
 import importlib.util
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
+import typer
+
+from bot.__main__ import app
+from bot.texts import say
 
 ROOT = Path(__file__).resolve().parents[2]
 RUN = ROOT / "deploy" / "run.py"
@@ -45,6 +51,22 @@ def test_it_explains_itself_without_setting_anything_up(tmp_path: Path) -> None:
         assert (said.returncode, said.stderr) == (0, "")
         assert word in said.stdout
     assert not (tmp_path / "env").exists()
+
+
+@pytest.mark.parametrize(("system", "language"), [("en_US.UTF-8", "en"), ("es_ES.UTF-8", "es")])
+def test_its_help_names_every_command_as_the_command_line_does(system: str, language: str) -> None:
+    said = started("--help", LANG=system).stdout
+    root: Any = typer.main.get_command(app)
+    for name, command in root.commands.items():
+        for path in [f"{name} {part}" for part in getattr(command, "commands", ())] or [name]:
+            summary = say(language, f"shell.{path.replace(' ', '.')}.summary")
+            assert re.search(rf"^ +{path} +{re.escape(summary)}$", said, re.MULTILINE), path
+
+
+def test_sizes_have_a_comma_in_spanish(run: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert (run.written(0.4), run.written(3)) == ("0.4", "3")
+    monkeypatch.setattr(run, "SPANISH", True)
+    assert (run.written(0.4), run.written(3)) == ("0,4", "3")
 
 
 def test_python_37_can_read_it_and_so_be_told_that_it_is_old() -> None:

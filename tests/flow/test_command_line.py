@@ -131,7 +131,9 @@ def test_a_signal_ends_it_in_time_with_0(desk: Desk, number: signal.Signals) -> 
         assert process.wait(IN_TIME) == 0
         assert time.monotonic() - began < IN_TIME
         assert process.stdout
-        assert "Traceback" not in process.stdout.read()
+        last = process.stdout.read()
+        assert "Traceback" not in last
+        assert "goes on at the next start" in last
 
 
 @pytest.mark.parametrize("engine", ["draws", "draws and hangs", "idles and hangs"])
@@ -224,6 +226,20 @@ def test_all_that_is_wrong_with_one_ask_is_said_at_once(desk: Desk) -> None:
     assert all(hint in done.stderr for hint in ("--steps", "--ar 3:2", "¿Querías decir builtin?"))
     assert not list(desk.folder.glob("*.png"))
     assert living(desk.data / "engine.lock") is None
+
+
+@pytest.mark.parametrize(
+    ("words", "error"),
+    [(("fox", "--stpes", "3"), "unknown_flag_near"), (("fox --model biultin",), "unknown_model_near")],
+)
+def test_what_a_bot_refuses_is_one_object_for_a_program(
+    desk: Desk, words: tuple[str, ...], error: str
+) -> None:
+    done = desk.do("imagine", *words, "--json", LANG="es_ES.UTF-8")
+    assert (done.returncode, done.stderr) == (1, "")
+    found = json.loads(done.stdout)
+    assert found["error"] == error
+    assert "¿Querías decir" in found["text"]
 
 
 @pytest.mark.parametrize(

@@ -146,8 +146,8 @@ def means(text: str) -> bool:
     words = plain(text)
     try:
         said = read(words) if len(words) <= LONGEST else Wishes()
-    except Refusal:
-        return False
+    except Refusal as refusal:
+        return refusal.code == "unclear_amount"  # to be told so
     named = [each for each in said.portions if each.who.casefold() not in EVERYBODY]
     return said != Wishes() and (len(named) < len(said.portions) or said != Wishes(portions=said.portions))
 

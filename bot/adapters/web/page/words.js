@@ -36,11 +36,12 @@ export const knows = (key) => key.split(".").reduce((table, part) => table?.[par
 
 const shown = (value) => (typeof value === "number" ? number(value) : String(value));
 
-export const number = (value, digits = 1) =>
+/** As the language writes it, with the decimals that a chat shows. */
+export const number = (value, digits = 2) =>
   new Intl.NumberFormat(language, { maximumFractionDigits: digits }).format(value);
 
 /** Ledger units as credits. */
-export const credits = (units) => number(units / 1000, 1);
+export const credits = (units) => number(units / 1000);
 
 /** A file's size, "2.4 MB". */
 export function bytes(size) {
