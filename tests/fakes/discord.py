@@ -86,6 +86,20 @@ class Interaction:
     """Its token opens nothing any more, whatever its age."""
 
 
+@dataclass
+class Shard:
+    """One session of the gateway: what it was told, over which connection, and what it shows of the bot."""
+
+    number: int
+    events: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    socket: web.WebSocketResponse | None = None
+    presence: str = ""
+
+    @property
+    def session(self) -> str:
+        return f"s{self.number}"
+
+
 def _flat(components: list[Any]) -> list[dict[str, Any]]:
     found = []
     for each in components:
@@ -106,20 +120,21 @@ class Wire:
     asked: list[tuple[str, str]] = field(default_factory=list)
     violations: list[str] = field(default_factory=list)
     sessions: list[str] = field(default_factory=list)
-    """How each connection began: identify or resume."""
+    """How each connection began: identify or resume, and of which shard where there are several."""
     refused: list[int] = field(default_factory=list)
     """Codes with which the next connections are closed that begin."""
     mute: bool = False
     """The gateway says nothing to who connects."""
     presence: list[str] = field(default_factory=list)
+    guilds: dict[int, str] = field(default_factory=dict)
+    """The servers that the bot is in, and their names."""
+    shards: list[Shard] = field(default_factory=lambda: [Shard(0)])
     good_token: str = TOKEN
     front: str = ""
     """Where it is for those who connect, if that is not its own address."""
     heartbeat: float = 20.0
     """Seconds between two beats of the gateway."""
     _nonces: dict[tuple[int, str], tuple[float, int]] = field(default_factory=dict)
-    _sockets: list[web.WebSocketResponse] = field(default_factory=list)
-    _events: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     _ids: itertools.count[int] = field(default_factory=lambda: itertools.count(1))
 
     @property
@@ -143,38 +158,82 @@ class Wire:
             self._answer(made, {}, {}, private=False)
         return made
 
-    async def slash(self, name: str, channel: int = 7_003, user: int = 7_004, **values: Any) -> Interaction:
-        """Somebody types a command."""
+    async def slash(
+        self, name: str, channel: int = 7_003, user: int = 7_004, guild: int = 0, **values: Any
+    ) -> Interaction:
+        """Somebody types a command: to the bot alone, or in a server."""
         made = self.interaction(channel, user, answered=False)
         kinds = {bool: 5, int: 4, float: 10}
         options = [{"name": k, "type": kinds.get(type(v), 3), "value": v} for k, v in values.items()]
+        person = {"id": str(user), "username": "ana", "discriminator": "0", "avatar": None}
+        there: dict[str, Any] = {"user": person, "context": 1, "channel": {"id": str(channel), "type": 1}}
+        if guild:
+            here = {"id": str(channel), "type": 0, "name": "art", "position": 0, **_HERE}
+            member = {"user": person, **_MEMBER}
+            there = {"guild_id": str(guild), "member": member, "context": 0, "channel": here}
         await self.emit("INTERACTION_CREATE", {
             "id": str(made.id), "application_id": str(APPLICATION), "type": 2, "token": made.token,
             "version": 1,
             "data": {"id": "1", "name": name, "type": 1, "options": options},
-            "channel_id": str(channel), "channel": {"id": str(channel), "type": 1},
-            "user": {"id": str(user), "username": "ana", "discriminator": "0", "avatar": None},
-            "locale": "en-US", "entitlements": [], "authorizing_integration_owners": {}, "context": 1,
+            "channel_id": str(channel), **there,
+            "locale": "en-US", "entitlements": [], "authorizing_integration_owners": {},
             "attachment_size_limit": 10 * 2**20, "app_permissions": "0",
-        })  # fmt: skip
+        }, self.of(guild))  # fmt: skip
         return made
 
-    async def emit(self, event: str, data: dict[str, Any]) -> None:
-        self._events.append((event, data))
-        for socket in [each for each in self._sockets if not each.closed]:
-            with suppress(ConnectionError):  # it breaks now: told after the resume
-                await self._send(socket, len(self._events))
+    def of(self, guild: int) -> Shard:
+        """Who is told what happens in a server; private conversations are the first one's."""
+        return self.shards[(guild >> 22) % len(self.shards)]
 
-    async def hang_up(self, code: int = 4_000) -> None:
-        """The gateway goes away; the session can be resumed."""
-        for socket in self._sockets:
-            await socket.close(code=code)
+    async def emit(self, event: str, data: dict[str, Any], shard: Shard | None = None) -> None:
+        shard = shard or self.shards[0]
+        shard.events.append((event, data))
+        if shard.socket is not None and not shard.socket.closed:
+            with suppress(ConnectionError):  # it breaks now: told after the resume
+                await self._send(shard.socket, shard, len(shard.events))
+
+    async def hang_up(self, code: int = 4_000, shard: Shard | None = None) -> None:
+        """The gateway goes away (of one shard, or of all); the session can be resumed."""
+        for each in [shard] if shard else self.shards:
+            if each.socket is not None:
+                await each.socket.close(code=code)
 
     # --- gateway
 
-    async def _send(self, socket: web.WebSocketResponse, number: int) -> None:
-        event, data = self._events[number - 1]
+    async def _send(self, socket: web.WebSocketResponse, shard: Shard, number: int) -> None:
+        event, data = shard.events[number - 1]
         await socket.send_json({"op": 0, "t": event, "s": number, "d": data})
+
+    def _began(self, how: str, shard: Shard) -> None:
+        self.sessions.append(how if len(self.shards) == 1 else f"{how} {shard.number}")
+
+    async def _identified(self, socket: web.WebSocketResponse, shard: Shard) -> None:
+        """A new session, which shows nothing of the bot yet."""
+        self._began("identify", shard)
+        shard.presence = ""
+        ours = [each for each in self.guilds if self.of(each) is shard]
+        unavailable = [{"id": str(each), "unavailable": True} for each in ours]
+        user = {"id": str(BOT), "username": "falopitas", "discriminator": "0", "avatar": None, "bot": True}
+        news = [("READY", {
+            "v": 10, "user": user, "guilds": unavailable, "session_id": shard.session,
+            "resume_gateway_url": self.gateway, "shard": [shard.number, len(self.shards)],
+            "application": {"id": str(APPLICATION), "flags": 0},
+        })]  # fmt: skip
+        for each in [*news, *(("GUILD_CREATE", _guild(guild, self.guilds[guild])) for guild in ours)]:
+            shard.events.append(each)
+            await self._send(socket, shard, len(shard.events))
+        shard.socket = socket  # a session has one connection: the newest
+
+    async def _resumed(self, socket: web.WebSocketResponse, shard: Shard, heard: int) -> None:
+        """The session goes on behind what was ``heard``."""
+        if heard > len(shard.events):
+            await socket.close(code=4_007)
+            return
+        self._began("resume", shard)
+        for number in range(heard + 1, len(shard.events) + 1):
+            await self._send(socket, shard, number)
+        await socket.send_json({"op": 0, "t": "RESUMED", "s": len(shard.events), "d": {}})
+        shard.socket = socket
 
     async def _gateway(self, request: web.Request) -> web.WebSocketResponse:
         socket = web.WebSocketResponse()
@@ -201,34 +260,21 @@ class Wire:
                 await socket.close(code=4_004)
             case 2:
                 assert said["d"]["intents"] & (1 << 1 | 1 << 8 | 1 << 15) == 0, "a privileged intent"
-                self.sessions.append("identify")
-                user = {
-                    "id": str(BOT),
-                    "username": "falopitas",
-                    "discriminator": "0",
-                    "avatar": None,
-                    "bot": True,
-                }
-                self._events.append(("READY", {
-                    "v": 10, "user": user, "guilds": [], "session_id": "s",
-                    "resume_gateway_url": self.gateway, "shard": [0, 1],
-                    "application": {"id": str(APPLICATION), "flags": 0},
-                }))  # fmt: skip
-                await self._send(socket, len(self._events))
-                self._sockets = [socket]  # a session has one connection: the newest
+                number, count = said["d"].get("shard", [0, 1])
+                assert count == len(self.shards), "another number of shards than was told"
+                await self._identified(socket, self.shards[number])
             case 6 if said["d"]["session_id"] is None or said["d"]["seq"] is None:
                 self.violations.append("a resume of no session")
                 await socket.close(code=4_002)
-            case 6 if said["d"]["seq"] > len(self._events):
-                await socket.close(code=4_007)
             case 6:
-                self.sessions.append("resume")
-                for number in range(said["d"]["seq"] + 1, len(self._events) + 1):
-                    await self._send(socket, number)
-                await socket.send_json({"op": 0, "t": "RESUMED", "s": len(self._events), "d": {}})
-                self._sockets = [socket]
+                wanted = next(each for each in self.shards if each.session == said["d"]["session_id"])
+                await self._resumed(socket, wanted, said["d"]["seq"])
             case 3:
-                self.presence += [each.get("state") or each["name"] for each in said["d"]["activities"]]
+                texts = [each.get("state") or each["name"] for each in said["d"]["activities"]]
+                self.presence += texts
+                for shard in self.shards:
+                    if shard.socket is socket:
+                        shard.presence = "".join(texts)
 
     # --- REST
 
@@ -265,7 +311,7 @@ class Wire:
                 return 200, _application()
             case ("GET", "gateway", "bot"):
                 limits = {"total": 1_000, "remaining": 999, "reset_after": 1, "max_concurrency": 1}
-                return 200, {"url": self.gateway, "shards": 1, "session_start_limit": limits}
+                return 200, {"url": self.gateway, "shards": len(self.shards), "session_start_limit": limits}
             case ("PUT", "applications", _, "commands"):
                 self.commands = body
                 return 200, []
@@ -345,6 +391,24 @@ class Wire:
         made = Message(self.snowflake(), channel, body, files, private)
         self.messages[made.id] = made
         return made
+
+
+_MEMBER = {
+    "roles": [], "joined_at": "2026-01-01T00:00:00+00:00", "deaf": False, "mute": False, "flags": 0,
+    "permissions": "0",
+}  # fmt: skip
+_HERE = {"permission_overwrites": [], "nsfw": False, "parent_id": None}
+
+
+def _guild(number: int, name: str) -> dict[str, Any]:
+    everyone = {
+        "id": str(number), "name": "@everyone", "permissions": "0", "position": 0, "color": 0, "hoist": False,
+        "managed": False, "mentionable": False, "flags": 0,
+    }  # fmt: skip
+    return {
+        "id": str(number), "name": name, "owner_id": "1", "roles": [everyone], "emojis": [], "features": [],
+        "channels": [], "members": [], "threads": [], "member_count": 2, "large": False,
+    }  # fmt: skip
 
 
 def _application() -> dict[str, Any]:

@@ -117,24 +117,26 @@ class Discord:
 
     async def _tend(self) -> None:
         """What the bot says about itself is true: how busy it is, which commands it has."""
-        shown = ""
         while True:
             await self.client.entered.wait()
-            shown = await self._present(shown) if self.client.is_ready() else ""
-            await asyncio.sleep(PRESENCE if shown else 1.0)
+            if ready := self.client.is_ready():
+                await self._present()
+            await asyncio.sleep(PRESENCE if ready else 1.0)
 
-    async def _present(self, shown: str) -> str:
+    async def _present(self) -> None:
         try:
             await self.client.declare()
-            load = await self.house.load()
-            text = say(self.house.language, "discord.presence", n=load.drawing, waiting=load.waiting)
-            text = text if load.drawing or load.waiting else say(self.house.language, "discord.idle")
-            if text != shown:
-                await self.client.change_presence(activity=discord.CustomActivity(text))
+            text = await self._busy()
         except (Refusal, Later, Unsure, OSError, discord.DiscordException) as error:
             log.info("not presented", extra={"action": "presence", "error": type(error).__name__})
-            return shown
-        return text
+            return
+        await self.client.present(text)
+
+    async def _busy(self) -> str:
+        load = await self.house.load()
+        if not (load.drawing or load.waiting):
+            return say(self.house.language, "discord.idle")
+        return say(self.house.language, "discord.presence", n=load.drawing, waiting=load.waiting)
 
     async def close(self) -> None:
         """Tell Discord to wait for what is not answered, and leave."""

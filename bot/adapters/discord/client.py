@@ -95,6 +95,8 @@ class Client(discord.AutoShardedClient):
         """A gateway took us in this life."""
         self._trying: set[int] = set()
         """Shards that were connected to anew, and were not taken yet."""
+        self._presented: dict[int, str] = {}
+        """What each shard's session surely shows of the bot."""
         self._commands = commands
         self._memo = memo
         self._rest = Rest(self)
@@ -141,11 +143,28 @@ class Client(discord.AutoShardedClient):
     async def on_shard_connect(self, shard_id: int) -> None:
         """A gateway took it."""
         self.reached = True
-        self._trying.discard(shard_id)
+        self._taken(shard_id)
 
     async def on_shard_resumed(self, shard_id: int) -> None:
         """A gateway took it back."""
+        self._taken(shard_id)
+
+    def _taken(self, shard_id: int) -> None:
         self._trying.discard(shard_id)
+        # A new session shows nothing of the bot; what the line lost that broke, nobody knows.
+        self._presented.pop(shard_id, None)
+
+    async def present(self, text: str) -> None:
+        """Show this beside the bot's name in every server: each shard is told by itself."""
+        for shard_id in self.shards:
+            if self._presented.get(shard_id) == text:
+                continue
+            try:
+                await self.change_presence(activity=discord.CustomActivity(text), shard_id=shard_id)
+            except (OSError, discord.DiscordException) as error:  # the others are told all the same
+                log.info("not presented", extra={"action": "presence", "error": type(error).__name__})
+            else:
+                self._presented[shard_id] = text
 
     async def declare(self) -> None:
         """Declare the commands if they are not as they were declared last."""
@@ -177,6 +196,7 @@ class Client(discord.AutoShardedClient):
         await self._async_setup_hook()
         self._launched.clear()
         self._trying.clear()
+        self._presented.clear()
         self.reached = False
         self.entered.clear()
         self.shard_count = self._shards  # type: ignore[assignment]  # None: Discord says how many

@@ -149,7 +149,7 @@ async def test_a_declaration_that_failed_is_made_up_for(tmp_path: Path) -> None:
         house.env.inject_error("PUT", "/applications/*", status=500, times=1)
         await house.bot.adapter.client.declare()
         assert not (tmp_path / "discord.commands").exists()
-        await house.bot.adapter._present("")
+        await house.bot.adapter._present()
         assert (tmp_path / "discord.commands").exists()
 
 

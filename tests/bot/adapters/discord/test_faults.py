@@ -231,12 +231,13 @@ async def crowd(house: Server, waiting: int) -> None:
 
 async def test_presence_says_how_busy_the_house_is(tmp_path: Path) -> None:
     async with server(tmp_path, engine=FakeEngine()) as house:
-        assert await house.bot.adapter._present("") == "/imagine"
+        assert await house.bot.adapter._busy() == "/imagine"
         await order(house)
         await order(house)  # the same person's: somebody else's would be let in beside the first
         await house.engine.hello(credits=1)
         await house.engine.wait_for(wire.Draw)
-        assert await house.bot.adapter._present("") == "drawing for 1 person, 1 waiting"
+        assert await house.bot.adapter._busy() == "drawing for 1 person, 1 waiting"
+        await house.bot.adapter._present()
         activity = house.env.bot.guilds[0].me.activity
         assert activity is None or "drawing" in str(activity)
 

@@ -22,6 +22,7 @@ from bot import converse, outbox
 from bot.adapters.discord import client
 from bot.adapters.discord.adapter import Discord
 from bot.adapters.discord.deliver import Delivery
+from bot.adapters.discord.house import Load
 from bot.adapters.discord.place import Address
 from bot.adapters.discord.rest import Rest
 from bot.commands.finished import finished
@@ -33,7 +34,7 @@ from storage import accounts
 from storage.jobs import NewJob
 from tests.bot.adapters.discord import house as lives
 from tests.bot.adapters.discord.house import official
-from tests.fakes.discord import TOKEN, Drop, Wire, refuse, wire
+from tests.fakes.discord import TOKEN, Drop, Interaction, Message, Shard, Wire, refuse, wire
 from tests.fakes.engine import DrawingEngine, FakeEngine
 from tests.fakes.proxy import DISCORD, Fault, Proxy
 from tests.fakes.room import CONFIG, Room, room
@@ -369,6 +370,90 @@ async def test_whatever_ends_a_connection_it_is_made_again(
     monkeypatch.setattr(client.Client, "connect", connected)
     await client.connect(client.Client(Secret(TOKEN), [], tmp_path / "memo"), lambda key: None)
     assert ends == []
+
+
+# --- more than one shard
+
+EAST, WEST = 7_002 << 22, 7_003 << 22
+"""A server on each of two shards."""
+
+
+def both(server: Wire) -> tuple[Shard, Shard]:
+    """Two shards, a server on each."""
+    server.shards = [Shard(0), Shard(1)]
+    server.guilds = {EAST: "east", WEST: "west"}
+    return server.of(EAST), server.of(WEST)
+
+
+async def test_one_shard_drops_and_resumes_while_the_other_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Servers on both are answered, what was missed behind the gap too; the commands are declared once."""
+    monkeypatch.setattr(client.Client, "before_identify_hook", _at_once)
+    async with wire() as server:
+        _, west = both(server)
+        async with bot(server, tmp_path, []) as (_, adapter):
+            adapter.client._connection.guild_ready_timeout = 0.1
+            await until(adapter.client.is_ready)
+            assert sorted(server.sessions) == ["identify 0", "identify 1"]
+            assert {each.name: each.shard_id for each in adapter.client.guilds} == {"east": 0, "west": 1}
+
+            async def answered(asked: Interaction) -> Message:
+                await until(lambda: asked.message and server.messages[asked.message].text)
+                return server.messages[asked.message]
+
+            for guild, channel in ((EAST, 8_001), (WEST, 8_002)):
+                message = await answered(await server.slash("imagine", channel, guild=guild, prompt="a fox"))
+                await until(lambda: message.files)  # noqa: B023 - waited for within its round
+            server.mute = True
+            await server.hang_up(shard=west)
+            await until(lambda: server.sessions[-1] == "mute")
+            missed = await server.slash("quota", 8_002, 7_005, guild=WEST)
+            meanwhile = await server.slash("quota", 8_001, guild=EAST)
+            assert "Your credits" in (await answered(meanwhile)).text
+            assert not missed.message, "the other one is away still"
+            server.mute = False
+            assert "Your credits" in (await answered(missed)).text
+            assert server.sessions[2:] == ["mute", "resume 1"]
+            assert sum("/commands" in path for _, path in server.asked) == 1
+            assert server.violations == []
+
+
+def _believes(self: client.Client, shard_id: int) -> None:
+    """Known to be bad: a new session is thought to show of the bot what the old one showed."""
+    self._trying.discard(shard_id)
+
+
+@pytest.mark.parametrize("control", [False, True], ids=["told", "control"])
+async def test_every_shard_says_how_busy_the_house_is_also_in_a_new_session(
+    control: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A session that could not be resumed shows nothing of the bot until it is told."""
+    monkeypatch.setattr(client.Client, "before_identify_hook", _at_once)
+    monkeypatch.setattr("bot.adapters.discord.adapter.PRESENCE", 0.05)
+    looks: list[None] = []
+    load = Desk.load
+
+    async def looked(self: Desk) -> Load:
+        looks.append(None)
+        return await load(self)
+
+    monkeypatch.setattr(Desk, "load", looked)
+    if control:
+        monkeypatch.setattr(client.Client, "_taken", _believes)
+    async with wire() as server:
+        east, west = both(server)
+        async with bot(server, tmp_path, []) as (_, adapter):
+            adapter.client._connection.guild_ready_timeout = 0.1
+            idle = await until(lambda: east.presence and east.presence == west.presence and east.presence)
+            assert idle
+            await server.hang_up(4_009, west)
+            await until(lambda: len(server.sessions) == 3)
+            assert server.sessions[-1] == "identify 1"
+            looks.clear()
+            await until(lambda: len(looks) > 2)
+            assert west.presence == ("" if control else idle)
+            assert east.presence == idle
 
 
 # --- R6: deliveries under faults
