@@ -84,8 +84,9 @@ def c17(rounds: int) -> Figure:
 def c18(rounds: int) -> Figure:
     """p99 step interval over the median while pictures finish all the time."""
     asks = [request(seed, steps=8 + 3 * seed, sampler="euler", guidance=5.0) for seed in range(12)]
-    wall, cpu = _jitter(lambda: asks, rounds)
-    return Figure("C18 step jitter while finishing", wall, 1.5, up=False, by_cpu=cpu)
+    wall, cpu, steady = _jitter(lambda: asks, rounds)
+    more = {"nothing_finishing": steady}
+    return Figure("C18 step jitter while finishing", wall, 1.5, up=False, by_cpu=cpu, more=more)
 
 
 def c18_words(rounds: int) -> Figure:
@@ -101,24 +102,32 @@ def c18_words(rounds: int) -> Figure:
         ]
         return long + new
 
-    wall, cpu = _jitter(asks, rounds)
-    return Figure("C18 step jitter while new words come", wall, 1.5, up=False, by_cpu=cpu)
+    wall, cpu, steady = _jitter(asks, rounds)
+    more = {"nothing_finishing": steady}
+    return Figure("C18 step jitter while new words come", wall, 1.5, up=False, by_cpu=cpu, more=more)
 
 
-def _jitter(asks: Callable[[], list[Request]], rounds: int) -> tuple[float, float]:
+def _jitter(asks: Callable[[], list[Request]], rounds: int) -> tuple[float, float, float]:
     """p99 interval between two calls of the same rows over the median of such, by the wall clock and by the
-    engine thread's CPU time; the median of ``rounds``."""
+    engine thread's CPU time; and by the wall clock while four pictures that nobody joins or leaves are drawn,
+    which is the machine's own jitter. The medians of ``rounds``."""
     spy = Spy(bench_model()[0])
     times: list[tuple[float, float, int]] = []
     spy.before = lambda cond: times.append((time.perf_counter(), time.thread_time(), len(cond)))
     driven = _engine(spy)
-    shares: list[tuple[float, float]] = []
+    still = [request(seed, steps=30, sampler="euler", guidance=5.0) for seed in range(4)]
+    found: list[tuple[float, float, float]] = []
     for _ in range(rounds):
-        times.clear()
-        driven.wait(*(driven.draw(each, watch=False) for each in asks()))
-        shares.append((_spread(times, 0), _spread(times, 1)))
+        spreads = []
+        for together in (asks(), still):
+            times.clear()
+            driven.wait(*(driven.draw(each, watch=False) for each in together))
+            spreads.append((_spread(times, 0), _spread(times, 1)))
+        (wall, cpu), (steady, _) = spreads
+        found.append((wall, cpu, steady))
     driven.engine.stop()
-    return statistics.median(wall for wall, _ in shares), statistics.median(cpu for _, cpu in shares)
+    wall, cpu, steady = (statistics.median(each) for each in zip(*found, strict=True))
+    return wall, cpu, round(steady, 4)
 
 
 def _spread(times: list[tuple[float, float, int]], clock: int) -> float:
