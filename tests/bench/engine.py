@@ -104,15 +104,14 @@ def request(seed: int, **more: Any) -> Request:
     return Request(seed=seed, **(given | more))
 
 
-def mixed(count: int = QUEUE, steps: tuple[int, int] = (8, 50)) -> list[Request]:
+def mixed(count: int = QUEUE) -> list[Request]:
     """A queue of different people: steps 8-50, guidance 1, 5 and 7.5, four samplers."""
     rng = random.Random(5)
     queue = []
     for seed in range(count):
         prompt = f"a {rng.choice(tiny.WORDS)} {rng.choice(tiny.WORDS)}"
-        guidance, sampler = (1.0, 5.0, 7.5)[seed % 3], SAMPLERS[seed % 4]
-        taken = rng.randint(*steps)
-        queue.append(request(seed, prompt=prompt, steps=taken, guidance=guidance, sampler=sampler))
+        steps, guidance, sampler = rng.randint(8, 50), (1.0, 5.0, 7.5)[seed % 3], SAMPLERS[seed % 4]
+        queue.append(request(seed, prompt=prompt, steps=steps, guidance=guidance, sampler=sampler))
     return queue
 
 
@@ -169,8 +168,8 @@ def c1(rounds: int) -> Figure:
 
 
 def c3(rounds: int) -> Figure:
-    """The mixed queue of C1, of half the steps each, against itself behind a homogeneous key."""
-    queue, pairs = mixed(steps=(4, 25)), min(rounds, LONG)
+    """The mixed queue of C1 against itself behind a homogeneous key."""
+    queue, pairs = mixed(), min(rounds, LONG)
     by_engine(queue)
     wall, cpu = ratio(abba(lambda: by_engine(queue), lambda: by_key(queue), pairs))
     return Figure(
