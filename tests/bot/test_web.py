@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image as Pillow
 
 from bot.adapters.web import Web
 from bot.adapters.web.api import FILES
@@ -294,6 +295,11 @@ def test_pictures_are_told_by_their_bytes() -> None:
         assert media_type(data) is None
     assert size(sticker(1, 16)) == (16, 16)
     assert size(b"RIFF") == (0, 0)
+    for kind in ({"quality": 60}, {"lossless": True}, {"quality": 60, "icc_profile": b"a profile"}):
+        preview = io.BytesIO()
+        Pillow.new("RGB", (300, 17), "#e2572b").save(preview, "WEBP", **kind)
+        assert size(preview.getvalue()) == (300, 17), kind
+        assert size(preview.getvalue()[:29]) == (0, 0)
 
 
 def test_a_button_carries_its_form() -> None:

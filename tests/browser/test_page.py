@@ -520,6 +520,30 @@ async def test_from_the_prompt_to_a_deletion_by_keyboard_and_ear(here: Desk) -> 
     await expect(here.last).to_be_focused()
 
 
+async def test_who_is_at_the_end_stays_there_while_pictures_come(browser: Browser, tmp_path: Path) -> None:
+    """Cards grow and shrink while they are drawn; whoever looks at something further up is left alone."""
+    at_end = "() => { const box = document.querySelector('.view-chat'); " + (
+        "return box.scrollHeight - box.scrollTop - box.clientHeight < 2; }"
+    )
+    async with desk(browser, tmp_path, viewport={"width": 390, "height": 780}) as here:
+        await here.sign_in()
+        for text in ("a fox", "a cat --n 3", "a robot"):
+            await here.ask(text)
+            await here.page.wait_for_function(at_end)
+            await expect(here.page.locator(".newest")).to_be_hidden()
+        here.talk.hold.clear()
+        await here.page.fill("#prompt", "a whale")
+        await here.page.keyboard.press("Enter")
+        await expect(here.last.locator(".facts")).to_be_visible()
+        await here.page.locator(".view-chat").hover()
+        await here.page.mouse.wheel(0, -900)
+        await here.page.wait_for_function(f"() => !({at_end})()")
+        here.talk.hold.set()
+        await expect(here.page.locator(".newest")).to_be_visible()
+        await expect(here.last.locator("button.tile")).to_have_count(4)
+        assert not await here.page.evaluate(at_end)
+
+
 async def test_a_long_conversation_leaves_the_frame_where_it_is(here: Desk) -> None:
     """What is hidden from the eye in it makes the page no longer: nothing can move the header away."""
     for text in ("a fox", "a cat", "a robot"):

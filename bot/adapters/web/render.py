@@ -109,7 +109,26 @@ def media_type(data: bytes) -> str | None:
 
 
 def size(data: bytes) -> tuple[int, int]:
-    """Width and height of a PNG, so that the page can leave room; (0, 0) when not known."""
+    """Width and height of a PNG or a WebP, so that the page can leave room; (0, 0) when not known."""
     if data.startswith(b"\x89PNG\r\n\x1a\n") and data[12:16] == b"IHDR":
         return int.from_bytes(data[16:20], "big"), int.from_bytes(data[20:24], "big")
+    if media_type(data) == "image/webp" and len(data) >= 30:
+        return _webp_size(data)
     return 0, 0
+
+
+def _webp_size(data: bytes) -> tuple[int, int]:
+    """By the kind of its first chunk: lossy, lossless, extended (RFC 9649)."""
+    match data[12:16]:
+        case b"VP8 ":
+            return _little(data, 26, 2) & 0x3FFF, _little(data, 28, 2) & 0x3FFF
+        case b"VP8L":
+            bits = _little(data, 21, 4)
+            return (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
+        case b"VP8X":
+            return _little(data, 24, 3) + 1, _little(data, 27, 3) + 1
+    return 0, 0
+
+
+def _little(data: bytes, at: int, count: int) -> int:
+    return int.from_bytes(data[at : at + count], "little")

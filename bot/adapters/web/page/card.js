@@ -48,9 +48,9 @@ export function update(card, message) {
   fill(parts.quote, [reply?.prompt, message.said?.text, language], () => quote(reply?.prompt, message.said?.text));
   fill(parts.text, [busy(reply) ? "" : reply?.text, reply?.link, Boolean(reply), signed, language], () => text(reply, signed));
   drawWork(card, reply);
-  fill(parts.pictures, [reply?.tiles ?? reply?.images, reply?.fleeting, language], () => pictures(card, reply));
+  if (!reply?.fleeting || !repaint(parts.pictures, reply.images)) fill(parts.pictures, [reply?.tiles ?? reply?.images, reply?.fleeting, language], () => pictures(card, reply));
   fill(parts.files, [reply?.files, language], () => (reply?.files ?? []).map(takeAlong));
-  fill(parts.fields, [reply?.fields, compact(reply), drawable(reply), language], () => (compact(reply) ? facts(reply.fields) : details(reply?.fields ?? [], drawable(reply))));
+  fill(parts.fields, [reply?.fields, compact(reply), drawable(message), language], () => (compact(reply) ? facts(reply.fields) : details(reply?.fields ?? [], drawable(message))));
   fill(parts.buttons, [reply?.buttons, language], () => buttons(card, reply?.buttons ?? []));
   if (held && !card.node.contains(document.activeElement)) card.node.focus({ preventScroll: true }); // what was pressed is gone
   tell(before, reply);
@@ -172,7 +172,7 @@ function pictures(card, reply) {
   if (!shown.length) return [];
   const alone = shown.length === 1;
   const tiles = shown.map((picture, at) => {
-    const image = h("img", { src: picture.src, alt: picture.alt || reply.prompt, width: picture.width || undefined, height: picture.height || undefined, decoding: "async", draggable: "false" });
+    const image = h("img", { src: picture.src, alt: picture.alt || reply.prompt, width: picture.width || undefined, height: picture.height || undefined, decoding: reply.fleeting ? "sync" : "async", draggable: "false" });
     if (picture.spoiler) image.classList.add("spoiler"); // until somebody chooses to look
     if (picture.width && picture.width < 320) image.classList.add("tiny");
     if (reply.fleeting) return h("div.tile.preview", {}, image);
@@ -183,6 +183,14 @@ function pictures(card, reply) {
     return open;
   });
   return [h(`div.grid.of${Math.min(shown.length, 4)}`, {}, ...tiles)];
+}
+
+/** Newer previews in the places of the older ones: nothing jumps, nothing flickers. False: there is no such place. */
+function repaint(box, images) {
+  const places = [...box.querySelectorAll(".preview img")];
+  if (!images.length || places.length !== images.length) return false;
+  images.forEach(({ src }, at) => places[at].getAttribute("src") !== src && places[at].setAttribute("src", src));
+  return true;
 }
 
 /** A file to take along: its name and size, and a tap saves it. */
@@ -200,8 +208,8 @@ function facts(fields) {
   return [h("p.facts", {}, ...fields.map(([label, value]) => h("span", {}, `${label} `, h("b", {}, h("bdi", { text: value })))))];
 }
 
-/** Whether it says how to draw the same again: such a list of parameters is worth taking along. */
-const drawable = (reply) => /^\/imagine /m.test(reply?.text ?? "");
+/** Whether a button was asked how to draw the same again: such a list of parameters is worth taking along. */
+const drawable = ({ said, reply }) => !said?.text && /^\/imagine /m.test(reply?.text ?? "");
 
 function details(fields, copied) {
   if (!fields.length) return [];

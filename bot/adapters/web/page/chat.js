@@ -14,7 +14,7 @@ let head = null;
 let settled = () => {};
 let newest = null;
 let stuck = true;
-let lastTop = 0;
+let last = { top: 0, height: 0 };
 
 /** The conversation as a node; `suggest(text)` is what an example chip does, `over()` is called when a reply is final. */
 export function makeChat({ suggest, over }) {
@@ -195,9 +195,9 @@ function toEnd() {
 
 /** The person scrolled: remember whether they stand at the end. */
 export function scrolled() {
-  const top = scroller().scrollTop;
+  const { scrollTop: top, scrollHeight: height } = scroller();
   if (atEnd()) stuck = true;
-  else if (top < lastTop - 2) stuck = false; // upwards: only a person does that, pictures push downwards
-  lastTop = top;
+  else if (top < last.top - 2 && height === last.height) stuck = false; // a card that shrinks pulls upwards, too
+  last = { top, height };
   if (stuck && newest) newest.hidden = true;
 }

@@ -134,7 +134,7 @@ function drawFrame() {
     h("div.app.mod", {},
       h("header.rail", {},
         h("a.skip", { href: "#main", onclick: (event) => (event.preventDefault(), frame.main.firstChild.focus()), text: t("skip") }),
-        h("a.brand", { href: "#queue", "aria-label": t("brand") }, h("img", { src: "/icon.svg", alt: "", width: 36, height: 36 }), h("span", {}, "Falopitas", h("small", { text: t("title") }))),
+        h("a.brand", { href: "#queue", "aria-label": `Falopitas ${t("title")}` }, h("img", { src: "/icon.svg", alt: "", width: 36, height: 36 }), h("span", {}, "Falopitas ", h("small", { text: t("title") }))),
         place,
         frame.nav,
         h("div.rail-foot", {},
@@ -199,12 +199,12 @@ async function fetchView(name, more = {}) {
   }
 }
 
-/** Say a command; what it answered stands in a note with the way back. True when it was done. */
-async function act(command, fields) {
+/** Say a command; what it answered stands in a note with the way back, unless its view shows it. Null: not done. */
+async function act(command, fields, { quiet = false } = {}) {
   try {
     const reply = await post("/mod/api/do", { command, fields, community, language }, newKey());
     const undo = reply.buttons?.find((button) => button.command === "mod undo");
-    toast(reply.text, reply.tone, undo ? [[t("undo"), () => act(undo.command, undo.fields)]] : []);
+    if (!quiet) toast(reply.text, reply.tone, undo ? [[t("undo"), () => act(undo.command, undo.fields)]] : []);
     await shown?.refresh?.();
     recount();
     return reply;

@@ -262,7 +262,7 @@ function rules(host) {
   const verdict = h("p.verdict", { role: "status", hidden: true, dir: "auto" });
   const test = async (event) => {
     event.preventDefault();
-    const reply = await host.act("mod rules test", { prompt: prompt.value });
+    const reply = await host.act("mod rules test", { prompt: prompt.value }, { quiet: true });
     verdict.hidden = !reply;
     verdict.className = `verdict ${reply?.tone ?? ""}`;
     verdict.replaceChildren(icon(reply?.tone === "good" ? "check" : "hand"), reply?.text ?? "");
