@@ -54,6 +54,8 @@ SETTLES = 4
 """Results that may wait for the disk at once; nothing more is drawn while there are so many."""
 HOPELESS = 3
 """Engines lost in a row, without a Hello in between, after which people are told."""
+SEEKS = 60
+"""Looks in a row (five minutes) at which a source could not be read and other pictures could: it is lost."""
 RETRY = (0.5, 1.0, 2.0, 5.0)
 """Seconds between attempts to write what must be written, on a disk that refuses."""
 
@@ -417,11 +419,33 @@ class Dispatch:
         try:
             source = await self._files.load(job.request.source) if job.request.source else b""
         except Refusal as refusal:
-            code = "source_gone" if refusal.code == "picture_gone" else refusal.code
-            self._spawn(self._fail(job.id, job.attempt, code))
+            self._spawn(self._seek(job, refusal), (job.id, job.attempt))
         else:
             await self._send(link, claimed, source)
         return True
+
+    async def _seek(self, job: Job, refusal: Refusal) -> None:
+        """Its source could not be read. It keeps its claim, so that nobody waits behind it, until the source
+        can be, and goes back to its turn; one that is gone, or alone cannot be read, fails it.
+        """
+        alone = 0
+        for pause in chain(RETRY, repeat(RETRY[-1])):
+            alone = alone + 1 if refusal.code == "picture_unreadable" else 0
+            if refusal.code == "picture_gone" or alone >= SEEKS:
+                code = "source_gone" if refusal.code == "picture_gone" else "source_unreadable"
+                await self._fail(job.id, job.attempt, code)
+                return
+            log.warning("no source", extra={"action": "disk", "code": refusal.code, "job": job.id})
+            await asyncio.sleep(pause)
+            if isinstance(self._watchers.newest(job.id), Over):
+                return  # cancelled meanwhile
+            try:
+                await self._files.load(job.request.source or "")
+            except Refusal as again:
+                refusal = again
+            else:
+                await self._requeue(job, died=False, suspect=False)
+                return
 
     async def _send(self, link: _Link, claimed: _Claimed, source: bytes) -> None:
         job = claimed.job

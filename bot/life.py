@@ -15,7 +15,7 @@ from typing import Any, TypeAlias
 
 from bot import converse, texts
 from bot.app import App
-from bot.commands.finished import finished
+from bot.commands.finished import finished, spoilt
 from bot.config import Config
 from bot.dispatch import Catalog, Dispatch, Engine, Safety
 from bot.home import Home
@@ -129,7 +129,7 @@ async def _parts(life: Life) -> AsyncIterator[None]:
     app, adapters = life.app, {adapter.name: adapter for adapter in life.adapters}
     parts: dict[str, _Part] = {
         "dispatch": app.dispatch.run,
-        "outbox": partial(app.outbox.run, adapters, partial(finished, app=app)),
+        "outbox": partial(app.outbox.run, adapters, partial(finished, app=app), partial(spoilt, app=app)),
         "housekeeping": Housekeeping(app).run,
     }
     parts |= {adapter.name: partial(converse.serve, adapter, app) for adapter in life.adapters}

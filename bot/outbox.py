@@ -39,10 +39,14 @@ DISK = 5.0
 """Seconds until another look when the disk refused."""
 REFUSES = frozenset({"disk_full", "disk_error", "data_read_only", "database_locked"})
 """What passes by itself, or by somebody's hand: no try of any delivery. A damaged row stays damaged."""
+UNREAD = "picture_unreadable"
+"""One file cannot be read, and others can: that passes too, or never."""
 LONGEST = 300.0
 """Seconds that a delivery is put off by at most, but by a chat that says for how long."""
 UNREADABLE = 60.0
-"""Most seconds until another look for a picture that could not be read: for ever, its disk may be away."""
+"""Most seconds until another look for a picture that could not be read: for ever while its disk is away."""
+ALONE = 30
+"""Looks in a row (half an hour) at which a picture could not be read and others could: its file is lost."""
 TRIES = 12
 """Broken or unsure tries of one delivery before it is given up (``Later`` does not count)."""
 REMEMBERED = 4_096
@@ -92,6 +96,8 @@ class _Message:
     """Where the job's row says that it is."""
     unread: int = 0
     """Times in a row that its pictures could not be read."""
+    alone: int = 0
+    """Of these, the newest times in a row at which other pictures could be."""
 
     @property
     def busy(self) -> bool:
@@ -120,6 +126,7 @@ class Outbox:
         self._clock = clock
         self._adapters: Mapping[str, Adapter] = {}
         self._finished: Finished = _nobody
+        self._spoilt: Finished = _nobody
         self._due = asyncio.Event()
         self._ahead = float("inf")
         """Seconds that the wall clock was ahead of the loop's at the last look."""
@@ -132,9 +139,14 @@ class Outbox:
         """There may be something due."""
         self._due.set()
 
-    async def run(self, adapters: Mapping[str, Adapter], finished: Finished) -> None:
-        """Deliver what is due until cancelled; what is in flight then is not waited for."""
-        self._adapters, self._finished = adapters, finished
+    async def run(
+        self, adapters: Mapping[str, Adapter], finished: Finished, spoilt: Finished = _nobody
+    ) -> None:
+        """Deliver what is due until cancelled; what is in flight then is not waited for.
+
+        ``spoilt`` is what a finished job looks like of which a file can be read no more.
+        """
+        self._adapters, self._finished, self._spoilt = adapters, finished, spoilt
         self._due.set()
         try:
             while True:
@@ -222,21 +234,39 @@ class Outbox:
             adapter = self._adapters.get(platform(delivery.place))
             if not due:  # the look that found it was older than its delivery: the row decides
                 return
+            if not delivery.place:
+                raise Refusal("database_corrupt", detail="place")
             if job is None:
                 await self._drop(delivery, "deleted")
             elif adapter is None:
                 await self._put_off(delivery, ABSENT)
             else:
-                try:
-                    finished = await self._finished(job)
-                except Refusal as refusal:
-                    if refusal.code not in REFUSES:
-                        raise
-                    await self._unreadable(delivery, refusal)
-                    return
-                self._message(job.id).unread = 0
-                reply = replace(finished, redraws=delivery.redraw)
-                await self._present(adapter, delivery, job, reply, seen)
+                finished = await self._read(delivery, job)
+                if finished is not None:
+                    await self._present(
+                        adapter, delivery, job, replace(finished, redraws=delivery.redraw), seen
+                    )
+
+    async def _read(self, delivery: Delivery, job: Job) -> Reply | None:
+        """What is shown of it; None if it cannot be read now, and waits."""
+        message = self._message(job.id)
+        try:
+            found = await self._finished(job)
+        except Refusal as refusal:
+            if refusal.code not in REFUSES | {UNREAD}:
+                raise
+            message.unread += 1
+            message.alone = message.alone + 1 if refusal.code == UNREAD else 0
+            if message.alone < ALONE:
+                await self._unreadable(delivery, refusal)
+                return None
+            log.error("a picture is lost", extra={"action": "lost", "code": refusal.code, "job": job.id})
+            if delivery.redraw and not job.shown:  # it stands there, and nothing is to be covered
+                await self._drop(delivery, "left")
+                return None
+            found = await self._spoilt(job)
+        message.unread = message.alone = 0
+        return found
 
     async def _present(
         self, adapter: Adapter, delivery: Delivery, job: Job, reply: Reply, seen: tuple[str, int] | None
@@ -279,7 +309,7 @@ class Outbox:
 
     async def _refused(self, chat: _Chat, delivery: Delivery, refusal: Refusal) -> None:
         """By the disk: the row is as it was, and this was no try of its chat's. Else its row is damaged: only
-        this one ails, and is given up at last.
+        this one ails, and is given up at last; its person is told when they are back.
         """
         about = {"code": refusal.code, "job": delivery.job}
         if refusal.code in REFUSES:
@@ -292,9 +322,8 @@ class Outbox:
     async def _unreadable(self, delivery: Delivery, refusal: Refusal) -> None:
         """Its pictures are there and cannot be read now: the others do not wait for it, and it is no try."""
         log.warning("delivery waits", extra={"action": "disk", "code": refusal.code, "job": delivery.job})
-        message = self._message(delivery.job)
-        message.unread += 1
-        await self._later(delivery, min(UNREADABLE, backoff(message.unread)), failed=False)
+        pause = backoff(self._message(delivery.job).unread)
+        await self._later(delivery, min(UNREADABLE, pause), failed=False)
 
     async def _put_off(self, delivery: Delivery, seconds: float) -> None:
         """Its chat takes nothing now."""
@@ -311,8 +340,9 @@ class Outbox:
         self._again(seconds + 0.01)
 
     async def _drop(self, delivery: Delivery, why: str) -> None:
-        why = "left" if delivery.redraw else why  # it was shown once: nobody is told that it was not
-        await self._over(outbox.drop, delivery, why)
+        outcome = "gone" if why == "broken" else why
+        outcome = "left" if delivery.redraw else outcome  # it was shown once: nobody is told that it was not
+        await self._over(outbox.drop, delivery, outcome)
         log.info("not delivered", extra={"action": "dropped", "job": delivery.job, "why": why})
 
     async def _over(self, end: Callable[..., object], delivery: Delivery, outcome: str) -> None:

@@ -290,20 +290,34 @@ _RESERVED_SQL = """
     SELECT account, purse, window, -units FROM ledger WHERE job = ? AND why = 'reserve'
     ORDER BY purse, window IS NOT NULL
 """
+_PAID_SQL = """
+    SELECT account, purse, window, -sum(units) FROM ledger WHERE job = ? AND why IN ('reserve', 'refund')
+    GROUP BY account, purse, window ORDER BY purse, window IS NOT NULL
+"""
 
 
 def refund(tx: sqlite3.Connection, job: int, units: int, now: float, note: str) -> None:
     """Give ``units`` of a job's price back to everything that paid: to what was given first, then to the
     window it came from, and to whoever paid, who may since have been joined to another account.
     """
+    _give_back(tx, "refund", job, units, now, note)
+
+
+def make_good(tx: sqlite3.Connection, job: int, units: int, now: float, note: str) -> None:
+    """As ``refund``, of what a settled job cost: once, by entries (undo) that leave its price as it is."""
+    _give_back(tx, "undo", job, units, now, note)
+
+
+def _give_back(tx: sqlite3.Connection, why: str, job: int, units: int, now: float, note: str) -> None:
     left: dict[int | None, int] = {}
-    for account, purse_id, begun, paid in tx.execute(_RESERVED_SQL, (job,)).fetchall():
+    sql = _RESERVED_SQL if why == "refund" else _PAID_SQL
+    for account, purse_id, begun, paid in tx.execute(sql, (job,)).fetchall():
         back = min(paid, left.setdefault(purse_id, units))
         left[purse_id] -= back
         if back:
             where = "" if purse_id is None else f":{purse_id}:{begun or 'extra'}"
             ledger.enter(
-                tx, account, "refund", back, f"refund:{job}{where}", now,
+                tx, account, why, back, f"{why}:{job}{where}", now,
                 job=job, note=note, purse=purse_id, window=begun,
             )  # fmt: skip
 
@@ -318,7 +332,7 @@ def days(period: Period) -> float:
 
 _GIVEN_SQL = """
     SELECT coalesce(sum(units), 0) FROM ledger
-    WHERE account = ? AND why IN ('give', 'undo') AND at > ? AND at <= ?
+    WHERE account = ? AND why IN ('give', 'undo') AND job IS NULL AND at > ? AND at <= ?
 """
 
 

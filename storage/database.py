@@ -112,6 +112,12 @@ def refusal_of(error: Exception) -> Exception:
     return error
 
 
+def is_damage(error: sqlite3.Error) -> bool:
+    """Does this error say that a part of the database is damaged (database_corrupt)?"""
+    known = refusal_of(error)
+    return isinstance(known, Refusal) and known.code == "database_corrupt"
+
+
 def check_room(folder: Path, reserve: int = RESERVE) -> None:
     """Refuse (disk_full) while fewer than ``reserve`` bytes are free where ``folder`` lies.
 

@@ -20,6 +20,7 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 
 import msgspec
@@ -35,6 +36,8 @@ GRID = -1
 """The ``index`` of the one image that shows all pictures of a job together."""
 FRESH = 600.0
 """Seconds for which a file that was just kept is safe from being swept: its row may not be there yet."""
+OTHERS = 8
+"""Other pictures that are read before a whole disk is blamed for one that cannot be."""
 
 log = logging.getLogger(__name__)
 
@@ -298,18 +301,28 @@ class Files:
             self._fresh.pop(digest, None)  # one step of the interpreter: no lock, the loop waits for no disk
 
     async def load(self, digest: str) -> bytes:
-        """The bytes under ``digest``. Raises Refusal picture_gone if missing or damaged, disk_error … if it
-        cannot be read now; so it is where the whole folder is away."""
+        """The bytes under ``digest``. Raises Refusal picture_gone if missing or damaged, picture_unreadable
+        if it cannot be read now while others can, disk_error … if none can; so it is where the whole folder
+        is away."""
         try:
             data = await asyncio.to_thread(self.path(digest).read_bytes)
         except FileNotFoundError:
             away = not await asyncio.to_thread(self.folder.is_dir)
             raise Refusal("disk_error", detail="ENOENT") if away else Refusal("picture_gone") from None
         except OSError as error:
-            raise refusal_of(error) from error
+            alone = await asyncio.to_thread(self._others_read, digest)
+            raise Refusal("picture_unreadable") if alone else refusal_of(error) from error
         if hashlib.sha256(data).hexdigest() != digest:
             raise Refusal("picture_gone")
         return data
+
+    def _others_read(self, digest: str) -> bool:
+        """Can another picture be read? Then the disk is there, and it is this one's file that ails."""
+        try:
+            others = (file for file in self.folder.glob("??/*.png") if file.stem != digest)
+            return any(_reads(file) for file in islice(others, OTHERS))
+        except OSError:
+            return False
 
     async def gone(self, digest: str) -> bool:
         """Whether its file is no more; what cannot be looked at now is not gone."""
@@ -408,6 +421,18 @@ class Files:
                 log.warning("not deleted", extra={"action": "unlink", "code": str(error.errno)})
                 return False
             return True
+
+
+def _reads(file: Path) -> bool:
+    """Does the disk, not the system's memory of it, still give what is in this file?"""
+    try:
+        with file.open("rb", buffering=0) as opened:
+            if sys.platform == "linux":
+                os.posix_fadvise(opened.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+            opened.read()
+    except OSError:
+        return False
+    return True
 
 
 def _sync(handle: int) -> None:

@@ -13,6 +13,7 @@ import sqlite3
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from typing import Any
 
 import msgspec
 
@@ -127,25 +128,32 @@ class Ahead:
     running: int
 
 
-_COLUMNS = """id, account, key, request, price, cost, turn, status, attempt, place, language, created,
-    started, finished, parent, parent_index, code, suspect, deaths, private, seconds, arrived,
-    held, community, channel, shown, adult, free"""
+_COLUMNS = """id, account, CAST(key AS BLOB), CAST(request AS BLOB), price, cost, turn, status, attempt,
+    CAST(place AS BLOB), CAST(language AS BLOB), created, started, finished, parent, parent_index,
+    CAST(code AS BLOB), suspect, deaths, private, seconds, arrived, held, CAST(community AS BLOB),
+    CAST(channel AS BLOB), shown, adult, free"""
+"""Words come as bytes: damaged ones (no UTF-8) in one row are no error of the query, which reads others too.
+But for how pictures are shown: one whose cover cannot be read is shown to nobody."""
+_WORDS = (2, 9, 10, 16, 23, 24)
 _SELECT = f"SELECT {_COLUMNS} FROM job"  # noqa: S608 - constants only
 _request = msgspec.json.Decoder(Request)
 _UNREADABLE = Request(prompt="?")
-"""Stands for a request that this program cannot read: one row of a newer one must not stop the others."""
+"""Stands for a request that this program cannot read: one row, damaged or of a newer one, must not stop the
+others."""
 
 
-def _job(row: tuple[object, ...]) -> Job:
+def _job(row: tuple[Any, ...]) -> Job:
     fields = list(row)
     try:
-        fields[3] = _request.decode(str(row[3]))
-    except msgspec.DecodeError:  # a ValidationError is one too
+        fields[3] = _request.decode(row[3])
+    except (msgspec.DecodeError, UnicodeDecodeError):  # a ValidationError is one too
         fields[3] = _UNREADABLE
+    for word in _WORDS:
+        fields[word] = str(row[word], "utf-8", "replace")
     fields[7] = Status(str(row[7]))
     for switch in (17, 19, 22, 26, 27):
         fields[switch] = bool(row[switch])
-    return Job(*fields)  # type: ignore[arg-type]  # a STRICT table: the columns have these types
+    return Job(*fields)
 
 
 def get(tx: sqlite3.Connection, job_id: int) -> Job | None:
@@ -309,7 +317,7 @@ def weight(tx: sqlite3.Connection, job_id: int) -> float:
     return float(tx.execute(_WEIGHT_SQL, (job_id,)).fetchone()[0])
 
 
-def _claimed(tx: sqlite3.Connection, row: tuple[object, ...] | None, now: float) -> Job | None:
+def _claimed(tx: sqlite3.Connection, row: tuple[Any, ...] | None, now: float) -> Job | None:
     if row is None:
         return None
     job = _job(row)
@@ -414,6 +422,18 @@ def requeue(
     job = _known(tx, job_id)
     hopeless = deaths >= DEATHS or (guilty and attempt >= ATTEMPTS)
     return _end(tx, job, Status.FAILED, now, code="engine_died") if hopeless else job
+
+
+def lose(tx: sqlite3.Connection, job_id: int, lost: int, now: float) -> int:
+    """So many of its pictures cannot be read any more: units that are given back for them, once. None for
+    what somebody was shown before.
+    """
+    job = get(tx, job_id)
+    if job is None or not outbox.never_shown(tx, job_id):
+        return 0
+    units = job.charged - replace(job, arrived=max(0, job.arrived - lost)).charged
+    allowances.make_good(tx, job_id, units, now, "unreadable")
+    return units
 
 
 def _running(tx: sqlite3.Connection, job_id: int, attempt: int) -> Job | None:

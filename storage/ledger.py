@@ -52,7 +52,7 @@ def entries(tx: sqlite3.Connection, account_id: int, limit: int) -> tuple[Entry,
 
 def of_job(tx: sqlite3.Connection, job_id: int) -> tuple[Entry, ...]:
     """Every entry of a job, in the order they were made: of each purse that paid (or of the account itself)
-    they sum to minus the price of what arrived.
+    they sum to minus the price of what arrived; without what was made good since (undo).
     """
     rows = tx.execute(f"{_SELECT} WHERE job = ? ORDER BY id", (job_id,)).fetchall()
     return tuple(Entry(*row) for row in rows)

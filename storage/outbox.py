@@ -10,12 +10,14 @@ import sqlite3
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from storage.database import is_damage
+
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
     """One finished job to show at ``place`` (where the job is now), not before ``due`` (Unix s).
 
-    ``redraw``: it was shown already, and its message is to be changed.
+    ``redraw``: it was shown already, and its message is to be changed. Without a place: that is damaged.
     """
 
     id: int
@@ -30,6 +32,10 @@ DUE_SQL = """
     SELECT outbox.id, outbox.job, job.place, outbox.tries, outbox.due, outbox.outcome = 'redraw'
     FROM outbox JOIN job ON job.id = outbox.job
     WHERE outbox.over IS NULL AND outbox.due <= ? ORDER BY outbox.due, outbox.id LIMIT ?
+"""
+_NUMBERS_SQL = """
+    SELECT id, job, tries, due, outcome = 'redraw' FROM outbox
+    WHERE over IS NULL AND due <= ? ORDER BY due, id LIMIT ?
 """
 
 
@@ -60,9 +66,36 @@ def looks(tx: sqlite3.Connection, job_id: int) -> tuple[str, int] | None:
 
 
 def due(tx: sqlite3.Connection, now: float, limit: int) -> tuple[Delivery, ...]:
-    """At most ``limit`` deliveries whose time has come, the most overdue first."""
-    rows = tx.execute(DUE_SQL, (now, limit)).fetchall()
+    """At most ``limit`` deliveries whose time has come, the most overdue first.
+
+    One whose job is damaged hides no other: it comes without a place.
+    """
+    try:
+        rows = tx.execute(DUE_SQL, (now, limit)).fetchall()
+    except sqlite3.DatabaseError as error:
+        if not is_damage(error):
+            raise
+        numbers = tx.execute(_NUMBERS_SQL, (now, limit)).fetchall()
+        rows = [(number, job, _place(tx, job), *rest) for number, job, *rest in numbers]
     return tuple(Delivery(row[0], row[1], row[2], row[3], row[4], bool(row[5])) for row in rows)
+
+
+def _place(tx: sqlite3.Connection, job_id: int) -> str:
+    """Where a job is; nowhere if that cannot be read."""
+    try:
+        row = tx.execute("SELECT place FROM job WHERE id = ?", (job_id,)).fetchone()
+    except sqlite3.DatabaseError as error:
+        if not is_damage(error):
+            raise
+        return ""
+    return str(row[0]) if row else ""
+
+
+def never_shown(tx: sqlite3.Connection, job_id: int) -> bool:
+    """Is it still owed for the first time?"""
+    sql = "SELECT EXISTS (SELECT 1 FROM outbox WHERE job = ? AND over IS NULL AND outcome = '')"
+    (found,) = tx.execute(sql, (job_id,)).fetchone()
+    return bool(found)
 
 
 def is_due(tx: sqlite3.Connection, delivery_id: int, now: float) -> bool:
@@ -137,8 +170,8 @@ def told(tx: sqlite3.Connection, jobs: Iterable[int]) -> None:
 
 
 def drop(tx: sqlite3.Connection, delivery_id: int, why: str, now: float = 0.0) -> None:
-    """Give up, with a word for the log (``gone``, ``unsure``; ``left``: the message that was to be redrawn is
-    gone, or as it was); the pictures stay in the gallery."""
+    """Give up: ``gone`` or ``unsure``, of which its person is told when they are back (``missed``); ``left``:
+    the message that was to be redrawn is gone, or as it was. The pictures stay in the gallery."""
     tx.execute(
         "UPDATE outbox SET over = ?, outcome = ? WHERE id = ? AND over IS NULL", (now, why, delivery_id)
     )

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from bot.app import App
 from bot.commands import again, cancel, contest, delete, details, original, remix, star, upscale, vary
 from bot.commands.common import by_check
 from bot.commands.drawing import cost
 from bot.talk import Button, Image, Reply, Tone
 from bot.texts import duration, has, say
-from storage import acts, gallery
+from storage import acts, gallery, jobs
 from storage.database import Connection
 from storage.gallery import Piece
 from storage.jobs import Job, Status
 from storage.refusal import Refusal
 
+IN_VAIN = ("source_gone", "source_unreadable")
+"""Failures after which the same is not offered again."""
+
 
 async def finished(job: Job, app: App) -> Reply:
     """The pictures with their buttons, or the bad news with what to do next. Raises Refusal (disk_error,
-    data_read_only …) for pictures that are there and cannot be read now.
+    picture_unreadable …) for pictures that are there and cannot be read now.
     """
     if job.status is not Status.DONE:
         return failed(job, app.catalog.state(job.request.model).detail)
@@ -33,7 +38,7 @@ async def finished(job: Job, app: App) -> Reply:
     except Refusal as refusal:
         if refusal.code != "picture_gone":  # for a while, perhaps: what is shown instead would stay
             raise
-        return _unreadable(job, refusal)
+        return await spoilt(job, app)
 
 
 def _hung(tx: Connection, job: Job) -> tuple[tuple[Piece, ...], Piece | None, bool]:
@@ -76,7 +81,7 @@ def failed(job: Job, detail: str = "") -> Reply:
     return Reply(
         "\n".join(sentences),
         prompt=job.request.prompt,
-        buttons=() if job.code == "source_gone" else ((retry,),),  # that would be in vain
+        buttons=() if job.code in IN_VAIN else ((retry,),),
         tone=Tone.BROKEN,
         code=job.code or "cancelled",
         private=job.private,
@@ -84,18 +89,57 @@ def failed(job: Job, detail: str = "") -> Reply:
     )
 
 
-def _unreadable(job: Job, refusal: Refusal) -> Reply:
-    """It was drawn, but a file cannot be shown: why, and what to do next."""
+LOST = ("picture_gone", "picture_unreadable")
+
+
+async def spoilt(job: Job, app: App) -> Reply:
+    """What of its pictures can be read, each by itself, and that the others cannot; they cost nothing if they
+    were never shown. Raises Refusal (disk_error …) while the disk is away.
+    """
+    pieces, _, _ = await app.database.read(_hung, job)
+    found, why = [], Refusal("picture_gone")
+    for piece in pieces:
+        try:
+            found.append((piece, await image(job, piece, app)))
+        except Refusal as refusal:
+            if refusal.code not in LOST:
+                raise
+            why = refusal
+    lost = len(pieces) - len(found)
+    back = await app.database.write(jobs.lose, job.id, lost, app.clock(), durable=True) if lost else 0
+    said = _lost(job, lost, back) if found else _unreadable(job, why, back)
+    if not found:
+        return said
+    shown = replace(job, arrived=len(found)) if back else job
+    read = tuple(piece for piece, _ in found)
+    return replace(
+        said, fields=facts(shown), images=tuple(seen for _, seen in found), tone=Tone.GOOD,
+        buttons=single(job, read[0]) if len(read) == 1 else several(job, read),
+    )  # fmt: skip
+
+
+def _unreadable(job: Job, refusal: Refusal, back: int) -> Reply:
+    """It was drawn, but no file can be shown: why, what came of its price, and what to do next."""
     code = f"refusal.{refusal.code}"
-    keys = [key for key in (code, f"{code}.next") if has(key)]
+    sentences = [say(job.language, code), _back(job, back), say(job.language, f"{code}.next")]
     return Reply(
-        "\n".join(say(job.language, key, **refusal.values) for key in keys),
+        "\n".join(filter(None, sentences)),
         prompt=job.request.prompt,
         buttons=(common(job),),
         tone=Tone.BROKEN,
         private=job.private,
         job=job.id,
     )
+
+
+def _lost(job: Job, lost: int, back: int) -> Reply:
+    """Some of it was lost, or none but the image that shows all of them together."""
+    said = [say(job.language, "finished.lost", n=lost) if lost else "", _back(job, back)]
+    return Reply(" ".join(filter(None, said)), prompt=job.request.prompt, private=job.private, job=job.id)
+
+
+def _back(job: Job, units: int) -> str:
+    return say(job.language, "finished.back") if units else ""
 
 
 async def _pictures(job: Job, pieces: tuple[Piece, ...], grid: Piece | None, app: App) -> Reply:

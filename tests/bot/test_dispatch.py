@@ -643,6 +643,77 @@ async def test_a_source_that_is_gone_fails_the_job_and_refunds(tmp_path: Path) -
         assert [d.job for d in await home.engine.wait_for(wire.Draw)] == [other.id]
 
 
+def spoil(file: Path) -> None:
+    """From now on each read of it fails with EIO, as on a bad sector."""
+    file.unlink()
+    file.symlink_to("/proc/self/mem")
+
+
+@pytest.mark.parametrize("waits", [True, False])
+async def test_a_source_that_cannot_be_read_for_a_moment_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, waits: bool
+) -> None:
+    """Nobody waits behind it, and nothing is charged twice. The control takes it for one that is gone."""
+    monkeypatch.setattr(module, "RETRY", (0.01,))
+    if not waits:
+        monkeypatch.setattr(module, "SEEKS", 0)
+    async with house(tmp_path) as home, home.running():
+        files = home.dispatch._files
+        source = await files.keep(b"picture")
+        spoil(files.path(source))
+        await home.engine.hello(2)
+        job, other = await home.submit(source=source, strength=0.5), await home.submit()
+        assert [d.job for d in await home.engine.wait_for(wire.Draw)] == [other.id]
+        if not waits:
+            assert (await home.until(job.id, Status.FAILED)).code == "source_unreadable"
+            return
+        assert (await home.job(job.id)).status is Status.RUNNING
+        files.path(source).unlink()
+        files.path(source).write_bytes(b"picture")
+        async with asyncio.timeout(60):
+            while len(home.engine.got(wire.Draw)) < 2:
+                await asyncio.sleep(0.005)
+        draw = home.engine.got(wire.Draw)[1]
+        assert (draw.job, draw.source, draw.alone) == (job.id, b"picture", False)
+        assert await home.balance() == 96_000
+
+
+async def test_a_source_that_alone_cannot_be_read_is_lost_at_last(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Refunded; its person reads that it cannot be read, and is not offered the same."""
+    monkeypatch.setattr(module, "RETRY", (0.001,))
+    async with house(tmp_path) as home, home.running():
+        files = home.dispatch._files
+        source = await files.keep(b"picture")
+        await files.keep(b"another")
+        spoil(files.path(source))
+        await home.engine.hello(1)
+        job = await home.submit(source=source, strength=0.5)
+        assert (await home.until(job.id, Status.FAILED)).code == "source_unreadable"
+        assert await home.balance() == 100_000
+        assert len(home.over) == 1
+
+
+async def test_a_job_whose_source_is_waited_for_can_be_cancelled(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "RETRY", (0.01,))
+    async with house(tmp_path) as home, home.running():
+        source = await home.dispatch._files.keep(b"picture")
+        spoil(home.dispatch._files.path(source))
+        await home.engine.hello(1)
+        job = await home.submit(source=source, strength=0.5)
+        await home.until(job.id, Status.RUNNING)
+        assert await home.dispatch.cancel(job.id)
+        async with asyncio.timeout(60):
+            while home.dispatch._tasks:
+                await asyncio.sleep(0.005)
+        assert [each.status for each in home.over] == [Status.CANCELLED]
+        assert await home.balance() == 100_000
+        assert not home.engine.got(wire.Draw)
+
+
 async def test_the_time_left_is_measured_and_remembered_across_restarts(tmp_path: Path) -> None:
     async with house(tmp_path) as home, home.running():
         job = await home.submit()

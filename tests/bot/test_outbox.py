@@ -15,6 +15,7 @@ import pytest
 from bot import dispatch
 from bot import outbox as module
 from bot.commands.finished import finished as build
+from bot.commands.finished import spoilt
 from bot.outbox import Outbox
 from bot.talk import Gone, Image, Later, Reply, Tone, Unsure
 from bot.texts import say
@@ -56,9 +57,11 @@ class Post:
                 await asyncio.sleep(0.005)
 
     @asynccontextmanager
-    async def running(self, clock: object = time.time, finish: object = finished) -> AsyncIterator[Outbox]:
+    async def running(
+        self, clock: object = time.time, finish: object = finished, spoilt: object = finished
+    ) -> AsyncIterator[Outbox]:
         made = Outbox(self.database, clock)  # type: ignore[arg-type]
-        task = asyncio.create_task(made.run({"test": self.adapter}, finish))  # type: ignore[arg-type]
+        task = asyncio.create_task(made.run({"test": self.adapter}, finish, spoilt))  # type: ignore[arg-type]
         try:
             yield made
         finally:
@@ -308,39 +311,53 @@ async def test_a_delivery_that_breaks_does_not_hold_its_chat_up(
     assert post.texts() == [f"done {fine}"]
 
 
-@pytest.mark.parametrize("damaged", ["the row", "its pictures"])
+@pytest.mark.parametrize("damaged", ["its place", "its pictures"])
 @pytest.mark.parametrize("gives_up", [True, False])
 async def test_a_damaged_delivery_is_given_up_at_last_and_holds_up_nobody(
-    post: Post, monkeypatch: pytest.MonkeyPatch, damaged: str, gives_up: bool
-) -> None:
-    """The control takes it for a disk that comes back, and waits for ever."""
+    post: Post, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, damaged: str,
+    gives_up: bool,
+) -> None:  # fmt: skip
+    """Its person is told when they are back. The control takes it for a disk that comes back, and waits for
+    ever."""
     monkeypatch.setattr(module, "backoff", lambda tries: 0.001)
     monkeypatch.setattr(module, "DISK", 0.01)
     if not gives_up:
         monkeypatch.setattr(module, "REFUSES", module.REFUSES | {"database_corrupt"})
-    broken = await post.owe()
-    if damaged == "the row":
-        ruin = "UPDATE job SET language = CAST(x'ff' AS TEXT) WHERE id = ?"
+    broken = await drawn(post)
+    if damaged == "its place":
+        ruin = "UPDATE job SET place = CAST(x'ff' AS TEXT) WHERE id = ?"
         await post.database.write(lambda tx: tx.execute(ruin, (broken,)).rowcount)
-    fine, looks = await post.owe("test:chat"), itertools.count()
+    fine = await post.owe("test:chat")
 
     async def reads(job: Job) -> Reply:
         if job.id == broken:
-            next(looks)
             raise Refusal("database_corrupt", detail="text")
         return await finished(job)
 
     async with post.running(finish=reads):
-        if gives_up:
-            await post.settled()
-        else:
+        await post.settled(all_but=0 if gives_up else 1)
+        if not gives_up:
             await asyncio.sleep(0.5)
-    shown = [f"done {fine}"]
-    if gives_up:
-        assert post.texts() == shown
-    else:
-        assert post.texts() == ([] if damaged == "the row" else shown)
-        assert await post.owed() == 1 + (damaged == "the row")
+    assert post.texts() == [f"done {fine}"]
+    assert await post.owed() == (0 if gives_up else 1)
+    said = [record.__dict__["job"] for record in caplog.records if record.levelname == "ERROR"]
+    missed = await post.database.read(outbox.missed, post.account)
+    assert (said, missed) == (([broken] * module.TRIES, (broken,)) if gives_up else ([], ()))
+
+
+async def test_the_control_delivers_to_nobody_because_one_place_is_damaged(
+    post: Post, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It looks at all of them in one query."""
+    monkeypatch.setattr(module, "DISK", 0.01)
+    monkeypatch.setattr(outbox, "is_damage", lambda error: False)
+    broken = await post.owe()
+    ruin = "UPDATE job SET place = CAST(x'ff' AS TEXT) WHERE id = ?"
+    await post.database.write(lambda tx: tx.execute(ruin, (broken,)).rowcount)
+    await post.owe("test:elsewhere")
+    async with post.running():
+        await asyncio.sleep(0.3)
+    assert post.texts() == []
 
 
 async def test_a_picture_whose_file_is_gone_is_a_sentence(tmp_path: Path) -> None:
@@ -412,6 +429,108 @@ async def test_a_picture_whose_disk_is_away_for_an_hour_is_shown_when_it_is_back
         await post.settled()
     assert looks > 2 * module.TRIES
     assert post.texts() == [f"done {other}", f"done {owed}"]
+
+
+def spoil(file: Path) -> None:
+    """From now on each read of it fails with EIO, as on a bad sector."""
+    file.unlink()
+    file.symlink_to("/proc/self/mem")
+
+
+async def said(job: Job) -> Reply:
+    return Reply(f"lost {job.id}", job=job.id)
+
+
+@pytest.mark.parametrize("disk", ["there", "away", "away for a look"])
+async def test_a_picture_that_alone_cannot_be_read_is_given_up_with_a_sentence(
+    post: Post, monkeypatch: pytest.MonkeyPatch, disk: str
+) -> None:
+    """After half an hour of looks in a row at which others could be; while the disk is away it waits."""
+    monkeypatch.setattr(module, "UNREADABLE", 0.001)
+    looks, owed = 0, await post.owe()
+
+    async def unread(job: Job) -> Reply:
+        nonlocal looks
+        if job.id != owed:
+            return await finished(job)
+        looks += 1
+        away = disk == "away" or (disk == "away for a look" and looks == module.ALONE)
+        raise Refusal("disk_error" if away else "picture_unreadable")
+
+    async with post.running(finish=unread, spoilt=said) as out:
+        other = await post.owe()
+        out.wake()
+        if disk == "away":
+            async with asyncio.timeout(60):
+                while looks < 2 * module.ALONE:
+                    await asyncio.sleep(0.005)
+        else:
+            await post.settled()
+    assert post.texts() == [f"done {other}"] + ([] if disk == "away" else [f"lost {owed}"])
+    if disk != "away":
+        assert looks == module.ALONE * (2 if disk == "away for a look" else 1)
+
+
+@pytest.mark.parametrize("covered", ["", "spoiler"])
+async def test_a_lost_picture_that_stands_there_is_left_unless_it_must_be_covered(
+    post: Post, monkeypatch: pytest.MonkeyPatch, covered: str
+) -> None:
+    monkeypatch.setattr(module, "UNREADABLE", 0.001)
+    job = await drawn(post)
+    async with post.running(finish=looks):
+        await post.settled()
+
+    async def unread(job: Job) -> Reply:
+        raise Refusal("picture_unreadable")
+
+    await post.database.write(jobs.show_as, job, "spoiler")
+    if not covered:
+        await post.database.write(jobs.show_as, job, "")
+    async with post.running(finish=unread, spoilt=said):
+        await post.settled()
+    assert post.texts() == ["as it is"] + ([f"lost {job}"] if covered else [])
+    assert await post.database.read(outbox.missed, post.account) == ()
+
+
+@pytest.mark.parametrize("lost", ["the grid", "one", "all"])
+async def test_what_is_left_of_a_job_is_shown_and_what_was_lost_costs_nothing(
+    tmp_path: Path, lost: str
+) -> None:
+    """A real read error (EIO) of each file, while another picture can be read."""
+    async with room(tmp_path) as here:
+        await here.draw("a bear --n 1")
+        before = await here.balance()
+        job, whole = await here.draw("a fox --n 4")
+        price = before - await here.balance()
+        pieces = await here.app.database.read(gallery.of_job, job.id)
+        grid = await here.app.database.read(gallery.grid, job.id)
+        assert grid
+        assert len(whole.images) == 1
+        for piece in (grid, *pieces[: {"the grid": 0, "one": 1, "all": 4}[lost]]):
+            spoil(here.app.files.path(piece.digest))
+        with pytest.raises(Refusal, match="picture_unreadable"):
+            await build(job, here.app)
+        reply = await spoilt(job, here.app)
+        count = {"the grid": 4, "one": 3, "all": 0}[lost]
+        assert len(reply.images) == count
+        assert await here.balance() == before - price * count // 4
+        assert (say("en", "finished.back") in reply.text) is (lost != "the grid")
+        assert reply.tone is (Tone.GOOD if count else Tone.BROKEN)
+        again = await spoilt(job, here.app)
+        assert len(again.images) == count
+        assert await here.balance() == before - price * count // 4, "once"
+
+
+async def test_while_the_disk_is_away_nothing_is_lost(tmp_path: Path) -> None:
+    async with room(tmp_path) as here:
+        job, _ = await here.draw("a fox --n 2")
+        balance = await here.balance()
+        for file in list(here.app.files.folder.glob("??/*.png")):
+            spoil(file)
+        for show in (build, spoilt):
+            with pytest.raises(Refusal, match="disk_error"):
+                await show(job, here.app)
+        assert await here.balance() == balance
 
 
 async def test_a_chat_that_is_not_running_keeps_its_pictures(post: Post) -> None:

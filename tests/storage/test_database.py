@@ -19,7 +19,7 @@ from pathlib import Path
 import aiosqlite
 import pytest
 
-from storage import accounts, database, gallery, inbox, jobs, ledger
+from storage import accounts, database, gallery, inbox, ledger
 from storage.database import Database, Inline, Member, Recorded, run_group
 from storage.refusal import Refusal
 from tests.storage import people
@@ -596,9 +596,9 @@ async def test_words_that_are_damaged_are_a_refusal_to_who_reads_them_and_hide_n
     await database.write(spoil)
     found = await database.read(gallery.mine, me, 9)
     assert {piece.request.prompt for piece in found} == {"a red fox", "?"}
-    await database.write(lambda tx: tx.execute("UPDATE job SET place = CAST(x'ff' AS TEXT)").rowcount)
+    await database.write(lambda tx: tx.execute("UPDATE account SET language = CAST(x'ff' AS TEXT)").rowcount)
     with pytest.raises(Refusal, match="database_corrupt"):
-        await database.read(jobs.mine, me, 9)
+        await database.read(accounts.get, me)
 
 
 def test_errors_that_are_bugs_stay_what_they_are() -> None:

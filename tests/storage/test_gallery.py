@@ -131,6 +131,28 @@ async def test_a_folder_that_is_away_is_no_picture_that_is_gone(files: Files) ->
     assert await files.load(digest) == b"a picture"
 
 
+def spoil(file: Path) -> None:
+    """From now on each read of it fails with EIO, as on a bad sector."""
+    file.unlink()
+    file.symlink_to("/proc/self/mem")
+
+
+async def test_one_file_that_cannot_be_read_is_no_disk_that_is_away(files: Files) -> None:
+    """Others can be read; while none can, or there is no other, the disk is to blame."""
+    bad, fine = await files.keep(b"a picture"), await files.keep(b"another")
+    spoil(files.path(bad))
+    with pytest.raises(Refusal, match="picture_unreadable"):
+        await files.load(bad)
+    assert await files.load(fine) == b"another"
+    spoil(files.path(fine))
+    for digest in (bad, fine):
+        with pytest.raises(Refusal, match="disk_error"):
+            await files.load(digest)
+    files.path(fine).unlink()
+    with pytest.raises(Refusal, match="disk_error"):
+        await files.load(bad)
+
+
 @pytest.mark.parametrize(
     "name", ["../../etc/passwd", "", "A" * 64, "a" * 63, "a" * 64 + "\n", "a/" + "a" * 62]
 )

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from inference.wire import Failure
-from storage import gallery, gate, inbox, jobs, ledger, outbox, policy
+from storage import allowances, gallery, gate, inbox, jobs, ledger, outbox, policy
 from storage.allowances import Scene
 from storage.jobs import Ahead, Job, Status
 from storage.refusal import Refusal
@@ -218,6 +218,48 @@ def test_settle_without_a_picture_is_a_failure(tx: Tx) -> None:
     assert ledger.balance(tx, me) == people.GRANT
 
 
+@pytest.mark.parametrize(
+    ("arrived", "lost", "back"), [(4, 4, 4_000), (4, 1, 1_000), (3, 3, 3_000), (3, 1, 1_000)]
+)
+def test_pictures_that_were_lost_before_anybody_saw_them_cost_nothing(
+    tx: Tx, arrived: int, lost: int, back: int
+) -> None:
+    """Once; what arrived keeps its price in the books, and is made good beside it."""
+    me = meet(tx)
+    job = people.done(tx, me, arrived)
+    paid = ledger.balance(tx, me)
+    assert jobs.lose(tx, job.id, lost, NOW) == back
+    jobs.lose(tx, job.id, lost, NOW)
+    assert ledger.balance(tx, me) == paid + back
+    assert [(e.why, e.units, e.note) for e in ledger.of_job(tx, job.id)][-1] == ("undo", back, "unreadable")
+    assert allowances.given(tx, me, NOW + 1) == 0, "no moderator gave it"
+
+
+def test_pictures_that_were_shown_before_they_were_lost_are_paid(tx: Tx) -> None:
+    me = meet(tx)
+    job = people.done(tx, me)
+    (owed,) = outbox.due(tx, NOW, 9)
+    outbox.delivered(tx, owed.id, "test:2", NOW)
+    outbox.redraw(tx, job.id)
+    assert jobs.lose(tx, job.id, 4, NOW) == 0
+    assert jobs.lose(tx, 10**9, 4, NOW) == 0
+    assert ledger.balance(tx, me) == people.GRANT - 4_000
+
+
+def test_what_was_lost_is_given_back_to_whatever_paid(tx: Tx) -> None:
+    """A window of an allowance and what was given on top of it."""
+    me = meet(tx)
+    scene = Scene("test:town")
+    allowances.decide(tx, allowances.Allowance("test:town", "everybody", "", "day", 3_000))
+    allowances.give(tx, me, scene, 2_000, "give", "gift", NOW)
+    jobs.submit(tx, replace(people.ask(me), scene=scene), NOW, limit=9)
+    job = claim(tx)
+    left = allowances.spendable(tx, me, scene, NOW)
+    jobs.settle(tx, job.id, job.attempt, drawn(job, 3), 1.0, NOW)
+    assert jobs.lose(tx, job.id, 3, NOW) == 3_000
+    assert allowances.spendable(tx, me, scene, NOW) == left + 4_000
+
+
 def test_a_late_result_of_an_old_attempt_is_dropped(tx: Tx) -> None:
     """``attempt`` is the fencing token."""
     me = meet(tx)
@@ -242,6 +284,33 @@ def test_cancel_and_settle_race_and_one_wins(tx: Tx) -> None:
     settled = people.done(tx, me)
     assert jobs.cancel(tx, settled.id, NOW) is None
     assert jobs.cancel(tx, 10**9, NOW) is None
+
+
+SPOILT = "CAST(x'7b22ff' AS TEXT)"
+"""Words that are no UTF-8."""
+
+
+@pytest.mark.parametrize("word", ["request", "place", "language", "community"])
+def test_damaged_words_of_a_job_hold_up_nobody(tx: Tx, word: str) -> None:
+    """What can be drawn is; what cannot be read fails and is refunded; the next one gets its turn."""
+    me, other = meet(tx), meet(tx, "discord:2")
+    spoilt, fine = submit(tx, me), submit(tx, other)
+    tx.execute(f"UPDATE job SET {word} = {SPOILT} WHERE id = ?", (spoilt.id,))  # noqa: S608
+    first, second = claim(tx), claim(tx)
+    assert (first.id, second.id) == (spoilt.id, fine.id)
+    assert first.status is (Status.FAILED if word == "request" else Status.RUNNING)
+    assert len(jobs.running(tx)) + first.over == 2
+    assert ledger.balance(tx, me) == people.GRANT - (0 if first.over else spoilt.price)
+    tx.execute("UPDATE job SET request = replace(request, x'ff', 'x')")  # the audit reads it as JSON
+
+
+def test_the_control_claims_nobody_s_job_because_of_one_that_is_damaged(tx: Tx) -> None:
+    """It reads the words as words, and SQLite's error is everybody's."""
+    job = submit(tx, meet(tx))
+    tx.execute(f"UPDATE job SET place = {SPOILT} WHERE id = ?", (job.id,))  # noqa: S608
+    submit(tx, meet(tx, "discord:2"))
+    with pytest.raises(sqlite3.OperationalError, match="decode"):
+        tx.execute("SELECT id, place FROM job WHERE status = 'queued' ORDER BY turn, id").fetchall()
 
 
 def test_a_cancelled_job_owes_no_delivery(tx: Tx) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sqlite3
 
+import pytest
+
 from storage import jobs, outbox
 from tests.storage import people
 from tests.storage.people import NOW, meet
@@ -25,6 +27,25 @@ def test_every_finished_job_is_owed_once(tx: Tx) -> None:
     ]  # fmt: skip
     assert outbox.due(tx, NOW, 9) == owed[:1]
     assert outbox.due(tx, NOW + 1, 1) == owed[:1]
+
+
+def test_a_place_that_is_damaged_hides_no_other_delivery(tx: Tx) -> None:
+    """It comes without one."""
+    me = meet(tx)
+    spoilt, fine = people.done(tx, me), people.done(tx, me)
+    tx.execute("UPDATE job SET place = CAST(x'ff' AS TEXT) WHERE id = ?", (spoilt.id,))
+    assert [(d.job, d.place) for d in outbox.due(tx, NOW, 9)] == [(spoilt.id, ""), (fine.id, "test:1")]
+    with pytest.raises(sqlite3.OperationalError):  # the control: all in one query
+        tx.execute(outbox.DUE_SQL, (NOW, 9)).fetchall()
+
+
+def test_what_is_no_damage_of_one_row_is_an_error_of_the_look(tx: Tx) -> None:
+    """A disk that refuses, a bug."""
+    tx.execute("DROP INDEX outbox_due")
+    tx.execute("ALTER TABLE outbox RENAME TO elsewhere")
+    with pytest.raises(sqlite3.OperationalError, match="no such table"):
+        outbox.due(tx, NOW, 9)
+    tx.execute("ALTER TABLE elsewhere RENAME TO outbox")
 
 
 def test_delivered_once_and_the_job_is_where_it_was_shown(tx: Tx) -> None:
