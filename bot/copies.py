@@ -11,6 +11,7 @@ from bot.backups import all_in, name_at
 from bot.config import Config
 from bot.home import Home
 from bot.texts import number, say
+from inference.beside import give_way
 from storage import backup
 from storage.refusal import Refusal
 
@@ -28,7 +29,7 @@ async def back_up(config: Config, folder: Path | None, language: str, write: Cal
         raise Refusal("no_backup", file=str(home.database))
     target = (folder or home.backups) / name_at(time.time())
     copied = 0
-    backup.give_way()
+    give_way()
     size = await asyncio.to_thread(backup.copy, home.database, target)
     if folder is not None:
         copied = await asyncio.to_thread(backup.copy_pictures, home.pictures, folder / PICTURES)

@@ -18,6 +18,7 @@ from pathlib import Path
 from bot.options import Size
 from bot.scrub import MAX_BYTES, MAX_JPEG, MAX_PIXELS, MIN_SIDE
 from bot.talk import Attachment, Call
+from inference.beside import ended
 from storage.gallery import Files
 from storage.refusal import Refusal
 
@@ -28,6 +29,8 @@ log = logging.getLogger(__name__)
 SCRUB = Path(__file__).with_name("scrub.py")
 PATIENCE = 20.0
 """Seconds for one picture on a busy machine; its processor time is bounded by the process itself."""
+LEAVE = 1.0
+"""Seconds in which it leaves by itself when its pipe is closed; then it is made to."""
 AT_ONCE = 2
 """Pictures made clean at the same time: each may take 600 MiB for a moment."""
 CODES = {"kind": "picture_kind", "pixels": "picture_pixels", "small": "picture_small"}
@@ -94,19 +97,7 @@ async def clean(data: bytes, choose: Choose) -> tuple[Size, bytes]:
         log.warning("scrub", extra={"action": "scrub", "error": type(error).__name__})
         raise Refusal("picture_broken") from error
     finally:
-        await asyncio.shield(_end(process))
-
-
-async def _end(process: asyncio.subprocess.Process) -> None:
-    """It leaves by itself when its pipe is closed, or it is made to."""
-    assert process.stdin is not None  # noqa: S101 - it is a pipe
-    process.stdin.close()
-    try:
-        async with asyncio.timeout(1.0):
-            await process.wait()
-    except TimeoutError:
-        process.kill()
-        await process.wait()
+        await asyncio.shield(ended(process, LEAVE))
 
 
 def _environment() -> dict[str, str]:

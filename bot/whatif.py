@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import contextlib
 import logging
-import os
 import sys
 import tempfile
 import time
@@ -23,8 +21,7 @@ import msgspec
 
 from bot.config import ROOT
 from bot.texts import say
-from inference.client import clean_environment
-from storage.backup import give_way
+from inference.beside import heard
 from storage.refusal import Refusal
 
 log = logging.getLogger(__name__)
@@ -130,21 +127,12 @@ class _Broken(Exception):  # noqa: N818 - it names what the process is
 
 
 async def _simulated(question: Question, home: Path, sheet: Path) -> dict[str, Any]:
-    """The report of one simulation. Its process ends with this, however this ends."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "inference.simulate", *asked(question, home, sheet), cwd=ROOT,
-        stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL,
-        env=clean_environment(os.environ, {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}),
-    )  # fmt: skip
-    give_way(process.pid)
-    try:
-        async with asyncio.timeout(SECONDS):
-            said, _ = await process.communicate(msgspec.json.encode(words(question.language)))
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            process.kill()
-        await process.wait()
-    if process.returncode:
+    """The report of one simulation. Its process ends with this, however this ends, and with the bot."""
+    command = [sys.executable, "-m", "inference.simulate", "--beside", *asked(question, home, sheet)]
+    extra = {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    async with asyncio.timeout(SECONDS):
+        said, code = await heard(command, msgspec.json.encode(words(question.language)) + b"\n", extra)
+    if code:
         raise _Broken
     return msgspec.json.decode(said, type=dict[str, Any])
 

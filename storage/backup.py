@@ -13,20 +13,18 @@ import os
 import shutil
 import sqlite3
 import sys
-import threading
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import msgspec
-import psutil
 
-from inference.client import clean_environment
+from inference import beside
 from storage import database
 from storage.database import RESERVE, check_room, check_rows, connect_reader, is_empty, recognise, refusal_of
 from storage.refusal import Refusal
 
-ROOT = Path(__file__).resolve().parent.parent
 PAGES = 64
 """Pages copied in one breath (256 KiB): who commits meanwhile waits for no more than that."""
 REST = 0.004
@@ -38,9 +36,6 @@ LEFTOVER = 3_600.0
 """Seconds after which half a copy is nobody's."""
 SMALL = 16 * 2**20
 """Bytes of a database that is copied on a thread: a process takes longer to start."""
-NICE = 10
-"""A tenth of a busy core. With less, on a machine that always draws, the snapshot would be held for minutes,
-and the log could not be emptied meanwhile."""
 
 
 def copy(source: Path, target: Path, rest: float = REST) -> int:
@@ -108,20 +103,11 @@ async def copied(source: Path, target: Path) -> int:
     """
     if _is_small(source):
         return await asyncio.to_thread(copy, source, target)
-    process = await asyncio.create_subprocess_exec(
-        *_words(source, target), cwd=ROOT, env=clean_environment(os.environ),
-        stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL,
-    )  # fmt: skip
-    assert process.stdin is not None and process.stdout is not None  # noqa: S101,PT018 - they are pipes
     try:
-        said = await process.stdout.read()
-        await process.wait()
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
-            part_of(target).unlink(missing_ok=True)
-    return _heard(said, process.returncode)
+        return _heard(*await beside.heard(_words(source, target)))
+    except asyncio.CancelledError:
+        part_of(target).unlink(missing_ok=True)
+        raise
 
 
 def _is_small(source: Path) -> bool:
@@ -150,31 +136,10 @@ def _heard(said: bytes, code: int | None) -> int:
     return done.size
 
 
-def give_way(process: int | None = None) -> None:
-    """From now on everybody else comes first, at the processor and, where the system knows that, the disk:
-    before us, or before the ``process`` of this id."""
-    try:
-        me = psutil.Process(process)
-    except psutil.Error:  # it has ended
-        return
-    with contextlib.suppress(psutil.Error, OSError):
-        me.nice(psutil.IDLE_PRIORITY_CLASS if sys.platform == "win32" else min(19, me.nice() + NICE))
-    if sys.platform == "linux":
-        with contextlib.suppress(psutil.Error, OSError):
-            me.ionice(psutil.IOPRIO_CLASS_IDLE)
-
-
-def _with_its_parent(part: Path) -> None:
-    """The bot holds the other end of standard input: when it is gone, so are we, and what we began."""
-    os.read(sys.stdin.fileno(), 1)
-    part.unlink(missing_ok=True)
-    os._exit(1)
-
-
 def main(source: str, target: str, rest: str = str(REST)) -> None:
     """The process of ``copied``."""
-    give_way()
-    threading.Thread(target=_with_its_parent, args=(part_of(Path(target)),), daemon=True).start()
+    beside.give_way()
+    beside.end_with_parent(partial(part_of(Path(target)).unlink, missing_ok=True))
     try:
         done = _Done(size=copy(Path(source), Path(target), float(rest)))
     except Refusal as refusal:

@@ -15,6 +15,7 @@ from typing import Any
 
 import msgspec
 
+from inference import beside
 from inference.batch import ROW_BUCKETS
 from inference.simulate import sheet
 from inference.simulate.clock import Machine, play
@@ -63,9 +64,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--home", type=Path, help="data folder with measured step times")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--png", type=Path, help="where the plots go")
+    parser.add_argument("--beside", action="store_true", help="give way, and end when standard input does")
     given = parser.parse_args(arguments)
-    text = b"" if sys.stdin is None or sys.stdin.isatty() else sys.stdin.buffer.read()
-    words = WORDS | (msgspec.json.decode(text, type=dict[str, str]) if text.strip() else {})
+    words = WORDS | _told(given.beside)
     name, table = speeds(given.machine, given.home)
     machine = Machine({"first": table, "second": table})
     stories = compare(machine, given.mix, given.engines, given.members, given.seed)
@@ -75,6 +76,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     policies = {policy: _figures(story) for policy, story in stories.items()}
     sys.stdout.write(msgspec.json.encode(report | {"policies": policies}).decode() + "\n")
     return 0
+
+
+def _told(beside_others: bool) -> dict[str, str]:
+    """The words for the plots: one line of standard input, which stays open, or all of it."""
+    if beside_others:
+        text = sys.stdin.buffer.readline()
+        beside.give_way()
+        beside.end_with_parent()
+    else:
+        text = b"" if sys.stdin is None or sys.stdin.isatty() else sys.stdin.buffer.read()
+    return msgspec.json.decode(text, type=dict[str, str]) if text.strip() else {}
 
 
 def compare(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import io
 import os
 import resource
@@ -235,6 +236,21 @@ async def test_whatever_it_says_instead_is_a_refusal(
     script.write_text(f"import sys\nsys.stdout.buffer.write({said.encode()!r} + b'\\n')\n")
     monkeypatch.setattr(sent, "SCRUB", script)
     assert (await fate(Case("x", saved(scene(), "PNG"), ANY)))[0] == "picture_broken"
+
+
+async def test_one_that_never_stops_talking_holds_up_nobody(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it had to say was heard; the rest is not waited for, and no pipe is left open."""
+    mark = tmp_path / "pid"
+    body = f"open({str(mark)!r}, 'w').write(str(os.getpid()))\nwhile True: os.write(1, bytes(65536))"
+    monkeypatch.setattr(sent, "SCRUB", _process(tmp_path, body, walls=False))
+    monkeypatch.setattr(sent, "LEAVE", 0.1)
+    async with asyncio.timeout(60):
+        assert (await fate(Case("x", saved(scene(), "PNG"), ANY)))[0] == CLEAN
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(mark.read_text()), 0)
+    gc.collect()
 
 
 async def test_a_bot_that_stops_leaves_no_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

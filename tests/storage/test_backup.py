@@ -16,6 +16,8 @@ from pathlib import Path
 import psutil
 import pytest
 
+from inference import beside
+from inference.client import ROOT
 from storage import backup, ledger
 from storage.database import Database, connect
 from storage.refusal import Refusal
@@ -114,7 +116,7 @@ async def test_a_large_one_is_copied_by_a_process_that_gives_way_while_others_wr
     assert size == target.stat().st_size
     assert sorted(file.name for file in target.parent.iterdir()) == ["copy.db"]
     if sys.platform != "win32":
-        assert max(nice) == min(19, me.nice() + backup.NICE)
+        assert max(nice) == min(19, me.nice() + beside.NICE)
     restored = await Database.open(target)
     assert await restored.read(ledger.audit) == ()
     await restored.close()
@@ -145,7 +147,7 @@ async def test_a_process_that_dies_made_no_backup(tmp_path: Path, monkeypatch: p
 async def slow(path: Path, target: Path) -> asyncio.subprocess.Process:
     """The process, resting for an hour after its first breath."""
     process = await asyncio.create_subprocess_exec(
-        *backup._words(path, target), "3600", cwd=backup.ROOT, stdin=asyncio.subprocess.PIPE
+        *backup._words(path, target), "3600", cwd=ROOT, stdin=asyncio.subprocess.PIPE
     )
     async with asyncio.timeout(60):
         while not backup.part_of(target).exists():
