@@ -23,8 +23,8 @@ from telegram.error import (
     TelegramError,
     TimedOut,
 )  # fmt: skip
-from telegram.request import HTTPXRequest
 
+from bot.adapters.telegram.way import Way
 from bot.secret import Secret
 from bot.talk import Gone, Later, Unsure
 
@@ -139,8 +139,8 @@ class Line:
         """A bot that asks ``api_root``. Uploads get a minute, everything else ten seconds."""
         root = api_root.rstrip("/")
         self._ways = (
-            HTTPXRequest(32, read_timeout=READ, write_timeout=10, pool_timeout=10, media_write_timeout=60),
-            HTTPXRequest(1, read_timeout=LONG),
+            Way(32, read_timeout=READ, write_timeout=10, pool_timeout=10, media_write_timeout=60),
+            Way(1, read_timeout=LONG),
         )
         self.bot = Bot(
             token.reveal(), f"{root}/bot", f"{root}/file/bot",
