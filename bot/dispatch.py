@@ -306,15 +306,17 @@ class Dispatch:
         """Seconds from now until a request that waits will be drawn, by what is known of the speed now.
 
         ``ahead`` is what waits before it; without, it is the next one. ``job`` is its id if it has one: then
-        this is a promise, and it is remembered how well it was kept. What is drawn already shares its steps
-        with it: it takes its turn after what is ahead, and at least as long as its steps do in company.
+        this is a promise, and it is remembered how well it was kept, unless a model that still loads makes it
+        longer. What is drawn already shares its steps with it: it takes its turn after what is ahead, and at
+        least as long as its steps do in company.
         """
         engines = max(1, len(self._links))
         before = (ahead.cost if ahead else 0.0) / engines
         drawn = sum(link.left(self.speed, job) for link in self._links) / engines
         seconds = before + max(drawn + self.speed.seconds(request), self.speed.in_company(request))
         known = self.speed.known(request.model)
-        if job is not None and known and len(self._promises) < LOOKS:
+        counts = known and not self.warming(request.model)
+        if job is not None and counts and len(self._promises) < LOOKS:
             self._promises.setdefault(job, (self._clock(), seconds))
         return self.speed.range(seconds, measured=known)
 

@@ -220,6 +220,24 @@ async def test_who_waits_is_told_by_what_is_known_now_and_not_when_they_asked(tm
         assert after.low == pytest.approx(0.7 * 1_000.0 * job.request.work)
 
 
+async def test_a_time_counts_as_told_only_where_it_was_measured_and_the_model_is_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A guess is none, nor what was said while the model was loading: that such a picture takes longer."""
+    async with house(tmp_path, DrawingEngine()) as home:
+        speed, clock = home.dispatch.speed, [time.time()]
+        monkeypatch.setattr(home.dispatch, "_clock", lambda: clock[0])
+        for state, measured in (("ready", False), ("loading", True), ("ready", True)):
+            if measured:
+                speed.learn({"builtin": 1.0})
+            home.dispatch._catalog.hear("engine", (wire.ModelState(name="builtin", state=state),))
+            job = await home.submit()
+            home.dispatch.eta(job.request, job=job.id)
+            counted, clock[0] = len(speed.ratios), clock[0] + 5.0
+            home.dispatch._end(replace(job, status=Status.DONE))
+            assert len(speed.ratios) - counted == int((state, measured) == ("ready", True)), (state, measured)
+
+
 async def test_progress_of_an_old_attempt_is_dropped(tmp_path: Path) -> None:
     async with house(tmp_path) as home, home.running():
         await home.engine.hello(1)

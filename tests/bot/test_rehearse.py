@@ -107,7 +107,7 @@ def test_stats_count_from_the_first_wait_and_say_what_is_missing(tmp_path: Path)
     speed = Speed(tmp_path)
     speed.learn({"builtin": 2.0})
     rehearse.stats(config, "en", said.append)
-    assert ["been measured here" in said[0], "next picture counts" in said[1]] == [True, True]
+    assert ["been measured here" in said[0], "still loading" in said[1]] == [True, True]
     speed.kept(10.0, 12.5)
     rehearse.stats(config, "es", said.append)
     assert said[2].startswith("La única vez")
