@@ -91,8 +91,6 @@ async def private(tape: Tape, who: Person, words: tuple[str, ...]) -> None:
         await tape.play(chat, label, 0.9)
     who.press(chat.ours[-1], chat.ours[-1].labels[0])
     await tape.play(chat, "sure")
-    who.press(message, "🔄")
-    await tape.play(chat, "🔄 of what is deleted")
     picture = [each for each in chat.ours if each.file][-1]
     who.press(picture, "✏️")
     await tape.play(chat, "✏️")
