@@ -90,8 +90,9 @@ class Desk:
             with named_at_once(self.app):
                 return options.form(values, ask)
         typed = str(values[words.flag])
+        beside = {each.name: str(values.get(each.flag, "")) for each in options.single_words_of(ask)}
         said, chosen = read_both(
-            self.app, lambda: options.read(typed, ask), lambda: options.form(values, ask)
+            self.app, lambda: options.read(typed, ask, beside), lambda: options.form(values, ask)
         )
         known = options.flags_of(ask)
         explicit = {known[flag].name: getattr(chosen, known[flag].name) for flag in values if flag in known}

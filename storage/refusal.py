@@ -58,7 +58,8 @@ class Mistakes:
             return None
 
     def _note(self, refusal: Refusal) -> None:
-        self.found += [refusal, *refusal.also]
+        said = [(each.code, each.values) for each in self.found]
+        self.found += [each for each in (refusal, *refusal.also) if (each.code, each.values) not in said]
         self.draft = refusal.draft or self.draft
 
     def say(self) -> None:

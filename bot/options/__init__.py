@@ -27,6 +27,7 @@ from bot.options.declare import (
     Spot,
     fields_of,
     flags_of,
+    single_words_of,
     words_of,
 )
 from bot.options.forms import form, schema, usage
@@ -36,6 +37,6 @@ from bot.options.words import nearest, plain, shown, without_controls
 __all__ = [
     "CHOICES", "LONGEST_LINE", "LONGEST_PACK", "Field", "Option", "Ratio", "Size", "Spot", "amount",
     "arguments", "build", "fields_of", "flags_of", "form", "line", "nearest", "parse", "plain", "read",
-    "schema", "shown", "spoken", "squeeze", "unknown_command", "unknown_flag", "unsqueeze", "usage",
-    "without_controls", "words_of",
+    "schema", "shown", "single_words_of", "spoken", "squeeze", "unknown_command", "unknown_flag", "unsqueeze",
+    "usage", "without_controls", "words_of",
 ]  # fmt: skip

@@ -139,15 +139,17 @@ def unknown_flag(flag: str, ask: type) -> Refusal:
     )
 
 
-def read(text: str, ask: type) -> Any:
-    """The ask that ``text`` (without the command's name) says."""
+def read(text: str, ask: type, said: Mapping[str, str] | None = None) -> Any:
+    """The ask that ``text`` (without the command's name) says; ``said`` beside it are values by field name:
+    no word of the text is one of them.
+    """
     if len(text) > LONGEST_LINE:
         raise Refusal("line_too_long", length=len(text), limit=LONGEST_LINE)
     wrong = Mistakes()
     values, words = _collect(plain(text), ask, wrong)
     with wrong.noted():
-        values |= _words(words, ask, values)
-    return build(ask, values, wrong)
+        values |= _words(words, ask, {**(said or {}), **values})
+    return build(ask, {**values, **(said or {})}, wrong)
 
 
 def parse(line: str, commands: Mapping[str, type], plainly: str = "", about: str = "") -> Any:

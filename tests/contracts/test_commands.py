@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import re
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -13,9 +15,14 @@ from bot import commands, options, texts
 from bot.commands import BUTTONS, COMMANDS, MODERATION, Command
 from bot.commands.common import LAST_JOB
 from bot.commands.listing import table
+from bot.commands.mod.people import Block
 from bot.config import ROOT
+from bot.desk import Desk
 from bot.options import Ratio, Size, Spot
+from bot.options.value import written
 from storage.refusal import Refusal
+from tests.fakes.engine import FakeEngine
+from tests.fakes.room import room
 
 READMES = {"en": "README.md", "es": "README.es.md"}
 FLAG = re.compile(r"[a-z0-9_-]{1,32}")
@@ -96,6 +103,32 @@ def test_flags_and_aliases_are_one_of_a_kind(command: Command) -> None:
         for name in (field.flag, *field.option.aliases)
     ]
     assert len(names) == len(set(names))
+
+
+async def test_options_of_their_own_say_what_the_line_says(tmp_path: Path) -> None:
+    """As Discord sends them: no word of a reason is taken for whom it is about."""
+    async with room(tmp_path, engine=FakeEngine()) as house:
+        desk = Desk(house.app)
+        for command, language in itertools.product(ALL, texts.LANGUAGES):
+            ask = commands.read(texts.say(language, f"command.{command.key}.example"))
+            said = {field.flag: getattr(ask, field.name) for field in options.fields_of(command.ask)}
+            values = {flag: _sent(value) for flag, value in said.items() if value not in (None, "", False)}
+            assert desk.read(command.name, values) == ask, (command.name, values)
+
+
+def _sent(value: object) -> object:
+    """What a picker, a number's option or a text holds."""
+    return value if isinstance(value, bool | int | float | str) else written(value)
+
+
+async def test_flags_behind_a_reason_are_read_and_mistakes_are_said_once(tmp_path: Path) -> None:
+    async with room(tmp_path, engine=FakeEngine()) as house:
+        desk = Desk(house.app)
+        read = desk.read("mod block", {"person": "discord:5", "why": "floods the channel --days 3"})
+        assert read == Block("discord:5", "floods the channel", 3)
+        with pytest.raises(Refusal, match="text_too_long") as caught:
+            desk.read("mod picture", {"job": 3, "as": "spoiler, please", "why": "too crude"})
+        assert caught.value.also == ()
 
 
 @each_command
