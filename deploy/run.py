@@ -7,7 +7,7 @@
     python3 deploy/run.py WORDS ...          set up and run `falopitas WORDS ...`
 
 Before the words, --torch-index URL takes torch from that package index (for example the CPU build). The
-environment is ``.venv`` beside the checkout (or the folder that FALOPITAS_VENV names), made from
+environment is ``.venv`` in the checkout (or the folder that FALOPITAS_VENV names), made from
 ``deploy/constraints.txt`` and made again only when that, pyproject.toml or Python changed.
 """
 

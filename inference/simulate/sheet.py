@@ -131,7 +131,8 @@ def _waits(sheet: Sheet, box: Box, stories: Mapping[str, Story], words: Mapping[
 
     for tick in ticks:
         sheet.line([(across(tick), top), (across(tick), bottom)], RULE)
-        sheet.text(across(tick), bottom + 20, f"×{tick:,}", size=13, colour=SOFT, anchor="ms")
+        label = f"×{_written(tick, int(tick % 1 > 0), words)}"
+        sheet.text(across(tick), bottom + 20, label, size=13, colour=SOFT, anchor="ms")
     groups = sorted(
         {name for story in stories.values() for name in story.groups}, key=lambda n: (n != "light", n)
     )
