@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from playwright.async_api import Browser, Page, expect
 
 from bot.adapters.web.bureau import VIEWS
 from bot.commands.mod.cases import Report
+from bot.talk import Reply
+from tests.bot.test_mod import first
 from tests.browser.hostile import ACTIVE, QUIET
+from tests.fakes.engine import FakeEngine
 from tests.fakes.office import Office, office
 from tests.fakes.town import ANA, BEN, MODERATOR
 
@@ -105,6 +108,27 @@ async def test_the_main_work_by_keyboard(browser: Browser, tmp_path: Path) -> No
                 await page.get_by_role("link", name="CSV").click()
             file = await (await coming.value).path()
             assert "picture.hold" in Path(file).read_text("utf-8")
+
+
+async def test_a_queue_that_moves_takes_the_focus_from_nobody(browser: Browser, tmp_path: Path) -> None:
+    """By keyboard: hold a job and let it go again on the same spot, while others come and are stopped."""
+    async with office(tmp_path, engine=FakeEngine()) as here:
+        await first(here.town, ANA, "a fox")
+        second = cast("Reply", await first(here.town, BEN, "a cat"))
+        assert second.job
+        async with at_the_page(browser, here, await here.link()) as page:
+            job = page.get_by_role("article", name=f"#{second.job}", exact=True)
+            await job.get_by_role("button", name="Hold").press("Enter")
+            await expect(job.get_by_role("button", name="Release")).to_be_focused()
+            await here.town.mod(f"cancel {second.job - 1}")
+            await expect(page.locator(".job")).to_have_count(1)
+            await expect(job.get_by_role("button", name="Release")).to_be_focused()
+            await job.get_by_role("button", name="Stop").press("Enter")
+            await page.get_by_role("dialog").get_by_role("button", name="Stop").press("Enter")
+            await expect(page.get_by_text("Nothing under way")).to_be_visible()
+            await expect(page.locator(".page > .stack")).to_be_focused()
+            await page.get_by_role("button", name="Dark").press("Enter")
+            await expect(page.get_by_role("button", name="Light")).to_be_focused()
 
 
 async def test_a_question_is_played_and_is_still_there_later(browser: Browser, tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
 // The page: the door, then a chat and its side views. Everything is drawn here; nothing is ever parsed as HTML.
 
-import { h, icon, toast } from "./dom.js";
+import { h, icon, keepFocus, toast } from "./dom.js";
 import * as chat from "./chat.js";
 import { makeComposer } from "./composer.js";
 import { follow, get, post } from "./net.js";
@@ -136,10 +136,8 @@ function drawFrame() {
   frame.nav.setAttribute("aria-label", say("nav.label"));
   frame.nav.replaceChildren(...VIEWS.map((name) => h("a.nav-link", { href: `#${name}`, "data-view": name, title: say(`nav.${name}`) }, icon(name), h("span", { text: say(`nav.${name}`) }))));
   const dark = isDark();
-  frame.foot.replaceChildren(
-    h("a.purse-link", { href: "#quota", id: "purse" }),
-    h("div.switches", {}, tongueButton(), h("button.quiet", { type: "button", title: say(dark ? "settings.light" : "settings.dark"), "aria-label": say(dark ? "settings.light" : "settings.dark"), onclick: () => setLook(dark ? "light" : "dark") }, icon(dark ? "light" : "dark"))),
-  );
+  const switches = h("div.switches", {}, tongueButton(), h("button.quiet", { type: "button", title: say(dark ? "settings.light" : "settings.dark"), "aria-label": say(dark ? "settings.light" : "settings.dark"), onclick: () => setLook(dark ? "light" : "dark") }, icon(dark ? "light" : "dark")));
+  keepFocus(root, () => frame.foot.replaceChildren(h("a.purse-link", { href: "#quota", id: "purse" }), switches));
   frame.offline.textContent = say("net.offline");
   mark();
   purse();
@@ -174,7 +172,7 @@ function route() {
       chat.press(button, card, fields);
     };
     shown = views[name]({ press, about, look: look(), setLook, speak, leave });
-    frame.side.replaceChildren(shown.node);
+    keepFocus(frame.side, () => frame.side.replaceChildren(shown.node));
     frame.side.scrollTop = 0;
   }
   mark();

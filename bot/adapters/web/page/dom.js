@@ -109,3 +109,24 @@ export function fill(node, key, make) {
   node.dataset.key = text;
   node.replaceChildren(...[make()].flat().filter(Boolean));
 }
+
+const ROWS = "article, li, tr, nav, form, .rail-foot, .tabs, .choices";
+const controls = (row) => [...row.querySelectorAll("a[href], button, input, select, summary")];
+const nameOf = (row) => row.getAttribute("aria-label") ?? (row.matches("li, tr") ? row.textContent : row.className);
+
+/**
+ * Make something under `root` anew and leave the focus of whoever stands in it where it was: on the control in the
+ * same place of the same row, never on one of another; when that row is gone, on `root` itself.
+ */
+export function keepFocus(root, remake) {
+  const held = document.activeElement;
+  const inside = root.contains(held) && held !== root;
+  const row = inside ? held.closest(ROWS) : null;
+  const spot = row && [nameOf(row), controls(row).indexOf(held)];
+  remake();
+  if (!inside || root.contains(document.activeElement)) return;
+  const found = spot && [...root.querySelectorAll(ROWS)].find((each) => nameOf(each) === spot[0]);
+  const there = found && controls(found)[spot[1]];
+  if (!there) root.tabIndex = -1;
+  (there ?? root).focus({ preventScroll: true });
+}

@@ -1,6 +1,6 @@
 // The moderators' page: the door, the frame, and what every view needs. Nothing is ever parsed as HTML.
 
-import { h, icon, toast } from "./dom.js";
+import { h, icon, keepFocus, toast } from "./dom.js";
 import { views } from "./modviews.js";
 import { get, newKey, post } from "./net.js";
 import { extend, knows, language, load, say } from "./words.js";
@@ -29,14 +29,14 @@ const applyLook = () => (document.documentElement.dataset.look = isDark() ? "dar
 function setLook(value) {
   localStorage.setItem(LOOK, value);
   applyLook();
-  drawFrame();
+  redrawFrame();
 }
 
 async function speak(value) {
   localStorage.setItem(me ? CHOSEN : TONGUE, me ? `${me.language}>${value}` : value);
   await words(value);
   if (!me) return drawDoor();
-  drawFrame();
+  redrawFrame();
   route();
 }
 
@@ -116,6 +116,9 @@ async function leave() {
 }
 
 // -- frame -----------------------------------------------------------------------------------------------
+
+/** The frame made anew; who switched something in it still stands on the switch. */
+const redrawFrame = () => keepFocus(root, drawFrame);
 
 const title = (each) => (each.id ? each.title || each.id : t("house"));
 

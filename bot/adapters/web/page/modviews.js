@@ -1,6 +1,6 @@
 // The moderators' views. Each is a function of what it needs and gives {node, refresh, stop}.
 
-import { fill, h, icon } from "./dom.js";
+import { fill, h, icon, keepFocus } from "./dom.js";
 import { columns } from "./plots.js";
 import { ago, credits, language, number, span, spans } from "./words.js";
 
@@ -55,7 +55,7 @@ function living(host, head, name, { draw, query = () => ({}), above = [], every 
     try {
       const data = await host.look(name, query());
       if (stopped) return;
-      fill(box, [key(data), language], () => draw(data, refresh));
+      keepFocus(box, () => fill(box, [key(data), language], () => draw(data, refresh)));
     } catch (error) {
       if (stopped) return;
       fill(box, ["problem", error.code, Math.random()], () => h("div.stack", {}, h("p.problem", { role: "alert", text: host.problem(error) }), button("again", host.t("retry"), refresh)));
@@ -159,9 +159,9 @@ function ledger(host) {
     found.push(...data.entries);
     if (data.nobody) return nothing("search", t("ledger.empty"), t("ledger.nobody"));
     if (!found.length) return nothing("book", t("ledger.empty"), t("ledger.empty_text"));
-    const heads = [[t("ledger.at")], [t("ledger.who")], [t("ledger.units"), "num"], [t("ledger.why")], [t("ledger.job"), "num"], [t("ledger.note")]];
+    const heads = [[t("ledger.at")], [t("ledger.units"), "num"], [t("ledger.who")], [t("ledger.why")], [t("ledger.job"), "num"], [t("ledger.note")]];
     const sign = (units) => h(`b${units > 0 ? ".plus" : ""}`, { text: `${units > 0 ? "+" : units < 0 ? "−" : ""}${credits(Math.abs(units))}` });
-    const rows = found.map((each) => [when(each.at), person(each.who), sign(each.units), each.why, each.job ? `#${each.job}` : "", h("bdi", { text: each.note })]);
+    const rows = found.map((each) => [when(each.at), sign(each.units), person(each.who), each.why, each.job ? `#${each.job}` : "", h("bdi", { text: each.note })]);
     const { before: _, ...plain } = wanted;
     const more = data.more ? button("", t("older"), () => ((wanted = { ...wanted, before: data.more }), view.refresh())) : null;
     return [grid(t("ledger.title"), heads, rows), more ? h("div.foot", {}, more) : null, taken(host, "ledger", plain)].filter(Boolean);
@@ -231,7 +231,7 @@ function cases(host) {
   const kinds = { block: "mod unblock", freeze: "mod quota unfreeze" };
   const field = { block: "person", freeze: "subject" };
   const one = (each) =>
-    h("article.review.case", { "aria-label": each.kind === "report" ? t("cases.report", { job: String(each.job) }) : t("cases.appeal") },
+    h("article.review.case", { "aria-label": `${each.kind === "report" ? t("cases.report", { job: String(each.job) }) : t("cases.appeal")}: ${each.prompt}`.slice(0, 160) },
       each.pictures.length ? faces(host, each, true) : null,
       h("div.review-words", {},
         h("h2", { text: each.kind === "report" ? t("cases.report", { job: String(each.job) }) : t("cases.appeal") }),

@@ -1,6 +1,6 @@
 // The side views: gallery, queue, credits, settings.
 
-import { h, icon, toast } from "./dom.js";
+import { fill, h, icon, keepFocus, toast } from "./dom.js";
 import { actionButton } from "./card.js";
 import { schemaForm } from "./form.js";
 import { get, post } from "./net.js";
@@ -36,11 +36,13 @@ export function gallery({ press }) {
     try {
       const answer = await get(`/api/gallery?starred=${starred ? 1 : 0}${before ? `&before=${before}` : ""}`);
       if (!before) pieces.length = 0;
+      const known = pieces.length;
       pieces.push(...answer.pieces);
       wall.replaceChildren(...pieces.map(tile));
       const more = answer.more ? h("button.act", { type: "button", onclick: () => load(answer.more) }, h("span", { text: say("gallery.more") })) : null;
       const none = starred ? nothing("star", say("gallery.empty_starred"), say("gallery.empty_starred_text")) : nothing("gallery", say("gallery.empty"), say("gallery.empty_text"), true);
       foot.replaceChildren(...[pieces.length ? more : none].filter(Boolean));
+      if (before) wall.children[known]?.focus({ preventScroll: true });
     } catch (error) {
       foot.replaceChildren(failed(error));
     }
@@ -63,16 +65,17 @@ export function queue({ press }) {
   async function load() {
     try {
       const { jobs } = await get("/api/queue");
-      box.replaceChildren(...(jobs.length ? jobs.map(job) : [nothing("queue", say("queue.empty"), say("queue.empty_text"), true)]));
+      const shown = [jobs.map((one) => ({ ...one, low: Math.round(one.low), high: Math.round(one.high), created: ago(one.created) })), language];
+      keepFocus(box, () => fill(box, shown, () => (jobs.length ? jobs.map(job) : nothing("queue", say("queue.empty"), say("queue.empty_text"), true))));
     } catch (error) {
-      box.replaceChildren(failed(error));
+      fill(box, [error.code, Math.random()], () => failed(error));
     }
   }
   function job(one) {
     const place = one.running ? say("queue.running") : one.ahead ? say("queue.ahead", { n: one.ahead }) : say("queue.next");
     const eta = one.high ? spans(one.low, one.high) : "";
     const act = { act: { press: (button) => (press(button, { message: { reply: { prompt: one.prompt } } }), setTimeout(load, 600)) }, message: {}, parts: {} };
-    return h(`article.job${one.running ? ".running" : ""}`, {}, h("div.job-place", { text: one.running ? "" : number(one.ahead + 1), "aria-hidden": "true" }, one.running ? h("i.spin") : null), h("div.job-words", {}, h("p", { dir: "auto" }, h("bdi", { text: one.prompt })), h("small", { text: [place, eta, ago(one.created)].filter(Boolean).join(" · ") })), h("div.row", {}, ...one.buttons.flat().map((button) => actionButton(button, act))));
+    return h(`article.job${one.running ? ".running" : ""}`, { "aria-label": `#${one.job}: ${one.prompt}`.slice(0, 120) }, h("div.job-place", { text: one.running ? "" : number(one.ahead + 1), "aria-hidden": "true" }, one.running ? h("i.spin") : null), h("div.job-words", {}, h("p", { dir: "auto" }, h("bdi", { text: one.prompt })), h("small", { text: [place, eta, ago(one.created)].filter(Boolean).join(" · ") })), h("div.row", {}, ...one.buttons.flat().map((button) => actionButton(button, act))));
   }
   load();
   const timer = setInterval(load, 4000);
@@ -111,7 +114,7 @@ function draw(mine) {
 
 export function settings({ about, look, setLook, speak, leave }) {
   const radios = (name, options, chosen, choose) =>
-    h("div.choices", { role: "radiogroup", "aria-label": say(`settings.${name}`) }, ...options.map(([value, words, sign]) => h("button.choice", { type: "button", role: "radio", "aria-checked": String(value === chosen), lang: name === "language" ? value : undefined, onclick: () => choose(value) }, sign ? icon(sign) : null, words)));
+    h(`div.choices.choose-${name}`, { role: "radiogroup", "aria-labelledby": `choose-${name}` }, ...options.map(([value, words, sign]) => h("button.choice", { type: "button", role: "radio", "aria-checked": String(value === chosen), lang: name === "language" ? value : undefined, onclick: () => choose(value) }, sign ? icon(sign) : null, words)));
   const form = schemaForm(about.settings, { initial: about.defaults ?? {}, only: ["model", "style", "ar", "n", "steps", "cfg", "sampler", "no"], extras: { shapes: about.shapes } });
   async function save(event) {
     event.preventDefault();
@@ -130,8 +133,8 @@ export function settings({ about, look, setLook, speak, leave }) {
   return {
     node: page(
       "settings",
-      h("section.panel", {}, h("h2", { text: say("settings.language") }), radios("language", [["en", "English"], ["es", "Español"]], language, speak)),
-      h("section.panel", {}, h("h2", { text: say("settings.look") }), radios("look", [["auto", say("settings.auto")], ["light", say("settings.light"), "light"], ["dark", say("settings.dark"), "dark"]], look, setLook)),
+      h("section.panel", {}, h("h2", { id: "choose-language", text: say("settings.language") }), radios("language", [["en", "English"], ["es", "Español"]], language, speak)),
+      h("section.panel", {}, h("h2", { id: "choose-look", text: say("settings.look") }), radios("look", [["auto", say("settings.auto")], ["light", say("settings.light"), "light"], ["dark", say("settings.dark"), "dark"]], look, setLook)),
       usual,
       h("section.panel.leave", {}, h("div", {}, h("h2", { text: say("settings.leave") }), h("p", { text: say("settings.leave_text") })), h("button.act", { type: "button", onclick: leave }, icon("leave"), h("span", { text: say("settings.leave") }))),
     ),
