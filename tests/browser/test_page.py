@@ -376,6 +376,16 @@ async def test_settings_are_saved_or_refused(here: Desk) -> None:
     here.console = [line for line in here.console if "400 (Bad Request)" not in line]
 
 
+async def test_the_language_is_a_radio_group_and_keeps_the_focus(here: Desk) -> None:
+    await here.view("settings")
+    await here.page.get_by_role("radio", name="English").focus()
+    await here.page.keyboard.press("ArrowRight")
+    await expect(here.page.get_by_role("heading", name="Ajustes")).to_be_visible()
+    await expect(here.page.get_by_role("radio", name="Español")).to_be_focused()
+    await here.page.keyboard.press("Tab")
+    await expect(here.page.get_by_role("radio", name="Como mi dispositivo")).to_be_focused()
+
+
 # -- everybody ---------------------------------------------------------------------------------------------
 
 

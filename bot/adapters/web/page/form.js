@@ -74,13 +74,16 @@ function control(name, rule) {
   return words;
 }
 
+/** Which way an arrow key goes among radios; undefined for another key. */
+export const stepOf = ({ key }) => ({ ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 })[key];
+
 /** Mutually exclusive buttons, as a radio group. */
 function choices(options, id, name, set, put, draw) {
   const buttons = options.map((option) =>
     h("button.choice", { type: "button", role: "radio", onclick: () => put(name, set[name] === option ? "" : option) }, ...draw(option)),
   );
   const move = (event) => {
-    const step = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 }[event.key];
+    const step = stepOf(event);
     if (!step) return;
     event.preventDefault();
     const next = (buttons.indexOf(document.activeElement) + step + options.length) % options.length;

@@ -2,7 +2,7 @@
 
 import { fill, h, icon, keepFocus } from "./dom.js";
 import { columns } from "./plots.js";
-import { ago, credits, language, number, span, spans } from "./words.js";
+import { ago, credits, knows, language, number, span, spans } from "./words.js";
 
 const FRESH = 5000; // ms between two looks at what moves by itself
 
@@ -236,7 +236,7 @@ function cases(host) {
       h("div.review-words", {},
         h("h2", { text: each.kind === "report" ? t("cases.report", { job: String(each.job) }) : t("cases.appeal") }),
         h("blockquote.quote", { dir: "auto" }, h("bdi", { text: each.prompt })),
-        each.kind === "refusal" ? h("p.dim", { dir: "auto", text: t("cases.found", { rule: each.rule, matched: each.matched }) }) : null,
+        each.kind === "refusal" ? h("p.dim", { dir: "auto", text: t("cases.found", { rule: knows(`review.cases.rule_${each.rule}`) ? t(`cases.rule_${each.rule}`) : each.rule, matched: each.matched }) }) : null,
         h("small", {}, t("cases.of", { who: each.who }), " · ", when(each.at))),
       h("div.row", {}, ...each.ways.map(([way, label], at) => button("", label, () => decide(each, way), way === "remove" ? ".danger" : at === 0 ? ".main" : ""))));
   const barred = (each) =>

@@ -2,7 +2,7 @@
 
 import { fill, h, icon, keepFocus, toast } from "./dom.js";
 import { actionButton } from "./card.js";
-import { schemaForm } from "./form.js";
+import { schemaForm, stepOf } from "./form.js";
 import { get, post } from "./net.js";
 import { ago, credits, language, number, say, spans } from "./words.js";
 import { hide, show as view } from "./viewer.js";
@@ -113,8 +113,18 @@ function draw(mine) {
 // -- settings --------------------------------------------------------------------------------------------
 
 export function settings({ about, look, setLook, speak, leave }) {
-  const radios = (name, options, chosen, choose) =>
-    h(`div.choices.choose-${name}`, { role: "radiogroup", "aria-labelledby": `choose-${name}` }, ...options.map(([value, words, sign]) => h("button.choice", { type: "button", role: "radio", "aria-checked": String(value === chosen), lang: name === "language" ? value : undefined, onclick: () => choose(value) }, sign ? icon(sign) : null, words)));
+  const radios = (name, options, chosen, choose) => {
+    const buttons = options.map(([value, words, sign]) => h("button.choice", { type: "button", role: "radio", "aria-checked": String(value === chosen), tabIndex: value === chosen ? 0 : -1, lang: name === "language" ? value : undefined, onclick: () => choose(value) }, sign ? icon(sign) : null, words));
+    const move = (event) => {
+      const step = stepOf(event);
+      if (!step) return;
+      event.preventDefault();
+      const next = (buttons.indexOf(document.activeElement) + step + buttons.length) % buttons.length;
+      buttons[next].focus();
+      choose(options[next][0]);
+    };
+    return h(`div.choices.choose-${name}`, { role: "radiogroup", "aria-labelledby": `choose-${name}`, onkeydown: move }, ...buttons);
+  };
   const form = schemaForm(about.settings, { initial: about.defaults ?? {}, only: ["model", "style", "ar", "n", "steps", "cfg", "sampler", "no"], extras: { shapes: about.shapes } });
   async function save(event) {
     event.preventDefault();
