@@ -45,7 +45,7 @@ def _line(spec: ModelSpec, language: str, app: App, *, owner: bool) -> tuple[str
         parts.append(say(language, f"refusal.{state.reason}", model=spec.name, detail=state.detail))
     fair = measured_price(spec, app) if owner else None
     if fair is not None and not 1 / OFF < fair / spec.price < OFF:
-        parts.append(say(language, "models.fair", n=fair))
+        parts.append(say(language, "models.fair", n=f"{fair:g}"))  # as a configuration has it
     label = f"{spec.name} ({spec.title})" if spec.title else spec.name
     return label, " · ".join(parts)
 

@@ -145,7 +145,7 @@ def number(language: str, value: float) -> str:
 def typed(language: str, value: float) -> str:
     """A number as a person types it, without thousands and so that it can be read in one way only."""
     text = format_decimal(value, format="0.######", locale=spoken(language))
-    return f"{text}0" if text[-4:-3] in (".", ",") else text
+    return f"{text}0" if 1 <= value < 1_000 and text[-4:-3] in (".", ",") else text
 
 
 def in_credits(language: str, units: int) -> str:

@@ -88,8 +88,8 @@ def test_a_language_is_recognised_by_its_beginning() -> None:
 def test_numbers_durations_and_moments() -> None:
     assert (number("en", 1234.5), number("es", 1234.5)) == ("1,234.5", "1.234,5")
     assert in_credits("es", 250) == "0,25"
-    assert [typed("es", each) for each in (1_234.5, 1.125, 0.01, 2**64)] == [
-        "1234,5", "1,1250", "0,01", str(2**64),
+    assert [typed("es", each) for each in (1_234.5, 1.125, 0.125, 0.01, 2**64)] == [
+        "1234,5", "1,1250", "0,125", "0,01", str(2**64),
     ]  # fmt: skip
     assert [duration("en", each) for each in (-1, 0.4, 59.4, 59.6, 3_599, 3_700, 7_199, 86_400)] == [
         "0 s", "0 s", "59 s", "1 min", "1 h", "1 h 2 min", "2 h", "24 h",
