@@ -167,7 +167,7 @@ def doctor(config: ConfigFile = None) -> None:
     """Check everything the bot needs, a line each: ok, or what to do."""
     from bot import doctor as checks
 
-    raise typer.Exit(checks.examine(config, os.environ, language(), sys.stdout.write))
+    raise typer.Exit(checks.examine(config, os.environ, usage.tongue(os.environ, config), sys.stdout.write))
 
 
 @command()

@@ -28,12 +28,12 @@ LEFT = 26
 WIDEST = 100
 
 
-def tongue(environment: Mapping[str, str]) -> str:
+def tongue(environment: Mapping[str, str], file: Path | None = None) -> str:
     """What the person at this terminal speaks: as their environment says, else as the configuration does."""
     if said := spoken_here(environment):
         return said
     try:
-        return load(None, environment).language
+        return load(file, environment).language
     except BadConfig:
         return "en"
 

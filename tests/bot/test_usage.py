@@ -124,6 +124,7 @@ def test_without_a_language_of_the_system_it_is_the_configurations(shell: Shell,
     shell.configured(file)
     assert shell.say("nonsense")[2].startswith("No existe")
     assert shell.say("--help")[1].startswith("Uso:")
+    assert usage.tongue({}, file) == "es"
     shell.speak("en")
     assert shell.say("--help")[1].startswith("Usage:")
 
