@@ -10,7 +10,7 @@ from bot import options
 from bot.app import App
 from bot.options import Option
 from bot.talk import Call, Reply
-from bot.texts import say
+from bot.texts import LANGUAGES, has, say, spoken
 from storage.accounts import OWNER
 
 if TYPE_CHECKING:
@@ -72,10 +72,22 @@ def one(name: str, language: str, offered: Sequence[Command] = ()) -> Reply:
     example = (say(language, "help.example"), say(language, f"command.{command.key}.example"))
     return Reply(
         say(language, f"command.{command.key}.summary"),
-        title=options.usage(command.name, command.ask).split(" [--")[0],
+        title=written(command, language),
         fields=(*flags, example),
         private=True,
     )
+
+
+def written(command: Command, language: str) -> str:
+    """How a command is written, without its flags: ``/gift PERSON CREDITS``."""
+    from bot.commands import spelled
+
+    def called(flag: str) -> str:
+        key = f"discord.option.{flag}"
+        return say(language, key) if spoken(language) != LANGUAGES[0] and has(key) else flag
+
+    name = spelled(command.name, language) if command.name.startswith("mod") else command.name
+    return options.usage(name, command.ask, called).split(" [--")[0]
 
 
 def _flag(field: options.Field) -> str:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sys
 
-from bot import options
 from bot.commands import COMMANDS
+from bot.commands.help import written
 from bot.texts import say, spoken
 
 
@@ -18,7 +18,7 @@ def table(language: str) -> str:
     )
     rows = [head, ("---", "---", "---")]
     for command in COMMANDS:
-        usage = options.usage(command.name, command.ask).split(" [--")[0]
+        usage = written(command, language)
         summary, example = (
             say(language, f"command.{command.name}.{what}") for what in ("summary", "example")
         )

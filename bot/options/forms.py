@@ -68,11 +68,12 @@ def _schema(field: Field, say: Callable[[str], str], choices: Mapping[str, Seque
     return {key: value for key, value in facts.items() if value is not None}
 
 
-def usage(name: str, ask: type) -> str:
-    """How a command is written, on one line."""
+def usage(name: str, ask: type, called: Callable[[str], str] = str) -> str:
+    """How a command is written, on one line; ``called`` is what its words are called to a person."""
     parts = [f"/{name}"]
     for field in (*single_words_of(ask), *filter(None, [words_of(ask)])):
-        parts.append(field.flag.upper() if field.required else f"[{field.flag.upper()}]")
+        word = called(field.flag).upper()
+        parts.append(word if field.required else f"[{word}]")
     hints = {bool: "", Ratio: " W:H", Size: " WxH", Spot: " JOB.N", int: " N", float: " X", str: " …"}
     parts += [f"[--{field.flag}{hints[field.type]}]" for field in flagged(ask) if not field.option.word]
     return " ".join(parts)
