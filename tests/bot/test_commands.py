@@ -259,7 +259,7 @@ async def test_a_failure_says_why_and_that_nothing_was_charged(still: Room, code
     await still.engine.say(wire.Failed(job=draw.job, attempt=draw.attempt, code=code))
     await ask
     reply = await finished(await still.job(draw.job), still.app)
-    assert reply.tone is Tone.BROKEN
+    assert (reply.tone, reply.code) == (Tone.BROKEN, code)
     assert ("Nothing was charged." if language == "en" else "No se ha cobrado nada.") in reply.text
     assert isinstance(reply.buttons[0][0].ask, Again)
     assert await still.balance() == 100_000
