@@ -227,10 +227,11 @@ async def test_options_go_along_and_stay_in_sight(here: Desk) -> None:
 
 
 async def test_slash_offers_commands(here: Desk) -> None:
-    box = here.page.get_by_role("combobox", name="What to draw")
+    box = here.page.get_by_role("textbox", name="What to draw")
     await box.fill("/q")
     offers = here.page.get_by_role("option")
     await expect(offers).to_have_count(2)
+    await expect(here.page.locator("#announce")).to_have_text("2 commands fit")
     await box.press("ArrowDown")
     await expect(offers.nth(1)).to_have_attribute("aria-selected", "true")
     await box.press("Tab")
@@ -239,7 +240,7 @@ async def test_slash_offers_commands(here: Desk) -> None:
 
 
 async def test_an_exact_command_comes_first_and_enter_sends_it(here: Desk) -> None:
-    box = here.page.get_by_role("combobox", name="What to draw")
+    box = here.page.get_by_role("textbox", name="What to draw")
     await box.fill("/mod")
     offers = here.page.get_by_role("option")
     await expect(offers.locator("b")).to_have_text(["/mod", "/models"])

@@ -1,7 +1,7 @@
 // The prompt box: Enter sends, ↑ brings back what was typed, "/" offers commands, "Options" is a form.
 
 import { attachment } from "./attach.js";
-import { h, icon } from "./dom.js";
+import { announce, h, icon } from "./dom.js";
 import { schemaForm, title } from "./form.js";
 import { number, say } from "./words.js";
 
@@ -17,7 +17,7 @@ export function makeComposer({ send }) {
   let offered = [];
   let marked = 0;
 
-  const area = h("textarea", { id: "prompt", rows: 1, dir: "auto", enterkeyhint: "send", autocomplete: "off", spellcheck: "true", role: "combobox", "aria-expanded": "false", "aria-controls": "commands", "aria-autocomplete": "list" });
+  const area = h("textarea", { id: "prompt", rows: 1, dir: "auto", enterkeyhint: "send", autocomplete: "off", spellcheck: "true", "aria-haspopup": "listbox", "aria-controls": "commands", "aria-autocomplete": "list" });
   const list = h("ul.offers", { id: "commands", role: "listbox", hidden: true });
   const panel = h("div.options", { id: "options", hidden: true });
   const count = h("span.count", { hidden: true });
@@ -74,8 +74,8 @@ export function makeComposer({ send }) {
   }
 
   function drawOffers() {
+    if (offered.length && list.children.length !== offered.length) announce(say("box.offered", { n: offered.length }));
     list.hidden = !offered.length;
-    area.setAttribute("aria-expanded", String(!list.hidden));
     list.setAttribute("aria-label", say("box.commands"));
     list.replaceChildren(
       ...offered.map((command, place) =>
