@@ -84,15 +84,22 @@ def save(tx: sqlite3.Connection, community: str, channel: str, policy: Policy) -
 
 
 def differing(before: Policy, after: Policy) -> dict[str, Any]:
-    """The parts that are not what they were, as they can be recorded; None is taken back. Of hours only those
-    of the tariffs that changed.
+    """The parts that are not what they were, as they can be recorded; None is taken back. Each tariff's hours
+    are a part: what is said of one stands in ``hours``, one that is taken back is ``hours.free``.
     """
     old, new = msgspec.to_builtins(before), msgspec.to_builtins(after)
     found = {name: new.get(name) for name in after.__struct_fields__ if old.get(name) != new.get(name)}
-    if found.get("hours"):
-        tariffs = retariffed(before, after)
-        found["hours"] = [each for each in found["hours"] if each[2] in tariffs] or None
-    return found
+    if "hours" not in found:
+        return found
+    tariffs = retariffed(before, after)
+    found["hours"] = [each for each in found["hours"] or () if each[2] in tariffs]
+    if not found["hours"]:
+        del found["hours"]
+    return found | {f"{HOURS_OF}{each}": None for each in tariffs if not at_tariff(after, each)}
+
+
+HOURS_OF = "hours."
+"""What stands before a tariff whose hours were taken back."""
 
 
 def retariffed(before: Policy, after: Policy) -> tuple[Tariff, ...]:

@@ -206,6 +206,18 @@ def entries(tx: sqlite3.Connection, community: str | None, wanted: Wanted, limit
     return tuple(Entry(*row) for row in tx.execute(sql, (*values, limit)).fetchall())
 
 
+_AROUND = f"(ledger.job IS NULL AND ledger.purse IS NULL OR {_INSIDE})"
+
+
+def history(tx: sqlite3.Connection, community: str | None, account: int, limit: int) -> tuple[Entry, ...]:
+    """The newest entries of a person, newest first, as far as they are this community's to see (None: all):
+    of its jobs and purses, and of neither, which no other community has a part in.
+    """
+    where, values = ("1", ()) if community is None else (_AROUND, (community, community))
+    sql = f"{_ENTRY} WHERE ledger.account = ? AND {where} ORDER BY ledger.id DESC LIMIT ?"
+    return tuple(Entry(*row) for row in tx.execute(sql, (account, *values, limit)).fetchall())
+
+
 def _earlier(tx: sqlite3.Connection, before: int | None, *, timed: bool) -> dict[str, tuple[object, ...]]:
     """What comes after the entry ``before`` in that order."""
     row = tx.execute("SELECT at FROM ledger WHERE id = ?", (before,)).fetchone() if timed else None

@@ -5,7 +5,8 @@ A table of plural forms (``one``, ``many``, ``other``) is one sentence, chosen b
 rules (Spanish has *many*: 1 000 000 **de** imágenes). Values stand in braces: a number is written as the
 language writes numbers, ``{job:plain}`` as it is, ``{high:typed}`` as a person types it, ``{price:credits}``
 from ledger units, ``{left:time}`` as a duration from seconds, ``{at:clock}`` as a moment from Unix seconds
-(in UTC, or a ``Moment``'s zone). A dictionary is what it holds for the language.
+(in UTC, or a ``Moment``'s zone), ``{reason:why}`` as a moderator's reason, if they said one. A dictionary is
+what it holds for the language.
 A value is never read as a template, so a person's words stay words.
 """
 
@@ -66,7 +67,7 @@ def why_not(language: str, refusal: Refusal) -> str:
 def _paragraph(language: str, refusal: Refusal) -> str:
     key = f"refusal.{refusal.code}"
     keys = (key, f"{key}.next") if has(f"{key}.next") else (key,)
-    return "\n".join(say(language, each, **refusal.values) for each in keys)
+    return "\n".join(say(language, each, **refusal.values).rstrip() for each in keys)
 
 
 def problems(language: str, bad: BadConfig) -> tuple[str, ...]:
@@ -186,5 +187,6 @@ def moment(language: str, at: float) -> str:
 _WAYS: dict[str, Callable[[str, Any], str]] = {
     "credits": in_credits, "time": duration, "clock": moment, "typed": typed,
     "plain": lambda _, value: str(value),
+    "why": lambda language, value: say(language, "finished.reason", reason=value) if value else "",
 }  # fmt: skip
 """How a value is written that says how behind a colon."""

@@ -97,7 +97,7 @@ async def test_a_setup_is_all_or_nothing_said_back_and_undone_as_one(here: Town)
     ]  # fmt: skip
     for line, code in (
         ("members 5 a day, nobodies 9", "unknown_subject"),
-        ("members 5 a day, only #nowhere", "unknown_subject"),
+        ("members 5 a day, only #nowhere", "unknown_channel"),
         ("members 5000 a day", "too_generous"), ("members 5 a day, 0 at a time", "out_of_range"),
         ("members 5 a day, Atlantis time", "unknown_zone"), ("test:ana 5 a day", "not_for_one"),
         ("members 5 a day, free 8-8", "bad_hours"), ("pool 2000000", "out_of_range"),
@@ -169,13 +169,13 @@ async def test_a_role_and_a_channel_of_one_name_are_told_apart(here: Town) -> No
         "limits --channel supporters --steps 9",
     ):
         refusal = await refused(here, MODERATOR, f"/mod {line}", **there)
-        assert refusal.code == "unknown_subject", line
+        assert refusal.code == "unknown_channel", line
 
 
 async def test_a_job_s_number_is_no_channel(here: Town) -> None:
     await here.say(ANA, "a fox")
     for line in ("setup only #1", "community --only #1", "limits --channel #1 --steps 9"):
-        assert (await refused(here, MODERATOR, f"/mod {line}")).code == "unknown_subject", line
+        assert (await refused(here, MODERATOR, f"/mod {line}")).code == "unknown_channel", line
     await here.say(BEN, "a fox")
 
 
@@ -488,7 +488,7 @@ async def test_the_record_says_what_became_of_each_part(here: Town) -> None:
     await here.mod("community --lift free")
     log = await here.mod("log")
     assert [line for _, line in log.fields][:3] == [
-        "Changed. Hours: no longer.",
+        "Changed. Free: no longer.",
         "Limits changed for: The whole community. Jobs at a time: 4.",
         "Changed. Time zone: Europe/Madrid. Pictures without a star go 30 days after they were made, from "
         "gallery and disk; stars keep them.",
@@ -502,6 +502,58 @@ async def test_an_older_change_is_undone_alone(here: Town) -> None:
     await here.mod("undo 2")
     assert dict((await here.mod("limits")).fields) == {"Steps": "30"}
     assert dict((await here.mod("community")).fields)["Time zone"] == "Europe/Madrid"
+
+
+async def test_hours_that_are_taken_back_are_named_and_the_others_stay(here: Town) -> None:
+    await here.mod("community --free 22-8 --closed 2-6")
+    assert (await here.mod("community --lift free")).text == "Changed. Free: no longer."
+    assert (await here.mod("community --half 13-15 --lift closed")).text == (
+        "Changed. Half price: 13:00–15:00. Closed: no longer."
+    )
+
+
+async def test_what_is_so_already_is_said_and_written_nowhere(here: Town) -> None:
+    await here.mod("limits --at-once 4")
+    for text in ("limits --at-once 4", "limits --lift steps", "community --lift only"):
+        assert (await refused(here, MODERATOR, f"/mod {text}")).code == "nothing_changed", text
+    assert len((await here.mod("log")).fields) == 1
+
+
+async def test_a_change_of_limits_says_it_once_and_what_counts_beside_it(here: Town) -> None:
+    await here.mod("limits --at-once 4")
+    said = await here.mod("limits --steps 20")
+    assert (said.text, said.fields) == (
+        "Limits changed for: The whole community. Steps: 20.", (("Jobs at a time", "4"),)
+    )  # fmt: skip
+
+
+async def test_roles_rules_and_reasons_are_said_in_words(here: Town) -> None:
+    await here.mod("quota set @role:7 30")
+    given = await here.mod("role @role:7 test:ana")
+    assert given.text == "test:ana has the role @Supporters here."
+    assert "(palabra)" in (await here.mod("rules add word gore", language="es")).text
+    blocked = await here.mod("block test:ben floods the channel --days 3")
+    assert "taken back" not in blocked.text
+    assert blocked.text.endswith(" The reason: floods the channel")
+    refusal = await refused(here, BEN, "a fox")
+    assert texts.why_not("en", refusal).split("\n")[0].endswith(" The reason: floods the channel")
+    await here.mod("quota freeze test:ana")
+    assert texts.why_not("en", await refused(here, ANA, "a fox")).startswith(
+        "Your credits are frozen here.\n"
+    )
+
+
+async def test_a_job_of_elsewhere_names_nobody_and_a_ledger_shows_what_is_from_here(here: Town) -> None:
+    """A moderator of one place learns nothing of another; the owner of the machine does."""
+    await here.say(BEN, "a wolf --n 1", community="test:other", channel="test:x")
+    await here.say(BEN, "a fox --n 1")
+    for text in ("block #1 floods", "quota show #1", "quota history #1", "picture 1 hold"):
+        assert (await refused(here, MODERATOR, f"/mod {text}")).code == "no_job_here", text
+    shown = " ".join(value for _, value in (await here.mod("quota history test:ben")).fields)
+    assert "#2" in shown
+    assert "#1" not in shown
+    (everything,) = await here.say(OWNER, "/mod quota history #1")
+    assert "#1" in " ".join(value for _, value in everything.fields)
 
 
 @pytest.mark.parametrize("language", texts.LANGUAGES)
@@ -584,6 +636,6 @@ async def test_queue_log_and_stats_show_what_happens_here_only(still: Town) -> N
     await first(still, BEN, "a wolf", community="test:other", channel="test:x")
     queue = await still.mod("queue")
     assert [label for label, _ in queue.fields] == ["#1 · test:ana"]
-    assert (await still.mod("stats")).text.startswith("0 pictures by 1 people")
-    assert (await refused(still, MODERATOR, "/mod cancel 2")).code == "no_job"
+    assert (await still.mod("stats")).text.startswith("Days: 7 · pictures: 0 · people: 1")
+    assert (await refused(still, MODERATOR, "/mod cancel 2")).code == "no_job_here"
     assert "it cost nothing" in (await still.mod("cancel 1")).text

@@ -16,9 +16,10 @@ from tests.fakes.engine import FakeEngine
 from tests.fakes.town import ANA, ELSEWHERE, MODERATOR, Town, town
 
 FIRST = {
-    "mod cancel": "no_job", "mod hold": "no_job", "mod release": "no_job", "mod undo": "nothing_to_undo",
-    "mod unblock": "no_sanction", "mod quota unfreeze": "no_sanction", "mod rules remove": "no_rule",
-    "mod quota history": "unknown_person", "mod picture": "no_job", "mod page": "no_page",
+    "mod cancel": "no_job_here", "mod hold": "no_job_here", "mod release": "no_job_here",
+    "mod undo": "nothing_to_undo",
+    "mod unblock": "no_block", "mod quota unfreeze": "no_freeze", "mod rules remove": "no_rule",
+    "mod quota history": "unknown_person", "mod picture": "no_job_here", "mod page": "no_page",
 }  # fmt: skip
 """What there is nothing to do for in an empty town; everything else is answered."""
 

@@ -91,7 +91,7 @@ _ADMINS = frozenset(["admin", "admins", "administrator", "administrators", "admi
 def meant(tx: Connection, text: str, call: Call, me: int, app: App, *, look: bool = False) -> Meant:
     """What ``text`` names: ``@me``, ``discord:5``, ``#12`` (who asked for job 12), ``@role``, ``#channel``,
     ``everybody``, ``pool``. Without text the person whose message was answered. A stranger gets an account,
-    but not from who only wants to ``look``. Raises Refusal unknown_subject, no_job, missing_value.
+    but not from who only wants to ``look``. Raises Refusal unknown_subject, no_job_here, missing_value.
     """
     word = text.strip() or call.about
     folded = word.casefold()
@@ -104,7 +104,7 @@ def meant(tx: Connection, text: str, call: Call, me: int, app: App, *, look: boo
     if folded in _POOL:
         return Meant("pool", "")
     if folded in _HERE or folded.startswith("#"):
-        return _numbered(tx, word, call)
+        return _numbered(tx, word, call, me)
     if is_person(word):
         return _person(tx, word, call, app, look)
     return Meant("role", _role(tx, word, call))
@@ -125,18 +125,16 @@ def _person(tx: Connection, who: str, call: Call, app: App, look: bool) -> Meant
     return Meant("person", str(account), account)
 
 
-def _numbered(tx: Connection, word: str, call: Call) -> Meant:
+def _numbered(tx: Connection, word: str, call: Call, me: int) -> Meant:
     name = word[1:]
     if name.isdecimal() and len(name) < 16:
-        job = jobs.get(tx, int(name))
-        if job is None:
-            raise Refusal("no_job", job=int(name))
+        job = here(tx, int(name), call, accounts.get(tx, me))
         return Meant("person", str(job.account), job.account)
     return Meant("channel", channel_of(tx, word, call))
 
 
 def channel_of(tx: Connection, name: str, call: Call) -> str:
-    """The channel of this name, where only a channel can be meant. Raises Refusal unknown_subject,
+    """The channel of this name, where only a channel can be meant. Raises Refusal unknown_channel,
     unknown_topic, no_topic.
     """
     word = f"#{name.lstrip('#')}"
@@ -146,13 +144,14 @@ def channel_of(tx: Connection, name: str, call: Call) -> str:
         return call.channel
     channel = _known(tx, word[1:], call, "channel")
     if not channel:
-        raise _unknown(word, call, "unknown_topic" if platform(call.community) in ROLELESS else "")
+        topics = platform(call.community) in ROLELESS
+        raise _unknown(word, call, "unknown_topic" if topics else "unknown_channel")
     return channel
 
 
-def _unknown(word: str, call: Call, code: str = "") -> Refusal:
+def _unknown(word: str, call: Call, code: str = "unknown_subject") -> Refusal:
     """No role or channel of that name is known; the house has none at all."""
-    return Refusal(code or ("unknown_subject" if call.community else "no_roles_here"), name=shown(word))
+    return Refusal(code if call.community else "no_roles_here", name=shown(word))
 
 
 def role_of(tx: Connection, name: str, call: Call) -> str:
@@ -209,12 +208,12 @@ def named(word: str, reason: str, call: Call) -> tuple[str, str]:
     return word, reason
 
 
-_NOT_A_PERSON = frozenset(["unknown_subject", "unknown_mention", "no_roles_here"])
+_NOT_A_PERSON = frozenset(["unknown_subject", "unknown_channel", "unknown_mention", "no_roles_here"])
 
 
 def person_meant(tx: Connection, text: str, call: Call, me: int, app: App, *, look: bool = False) -> int:
     """The account of whom ``text`` names, where only a person can be meant, as ``meant`` finds it. Raises
-    Refusal person_needed, unknown_person, no_job, missing_value.
+    Refusal person_needed, unknown_person, no_job_here, missing_value.
     """
     try:
         account = meant(tx, text, call, me, app, look=look).account
@@ -244,10 +243,10 @@ def person(tx: Connection, account: int) -> str:
 
 
 def here(tx: Connection, number: int, call: Call, who: Account) -> Job:
-    """The job, if this moderator may touch it. Raises Refusal no_job: elsewhere and nowhere read the same."""
+    """The job, if this moderator may touch it. Raises Refusal no_job_here: elsewhere reads as nowhere."""
     job = jobs.get(tx, number)
     if job is None or not (who.unlimited or job.community == call.community):
-        raise Refusal("no_job", job=number)
+        raise Refusal("no_job_here", job=number)
     return job
 
 
@@ -294,6 +293,12 @@ def sentence(tx: Connection, act: Act, language: str) -> str:
         facts["who"] = called(tx, kind, key, language)
     facts["parts"] = in_words(tx, facts.get("parts", {}), language, zone)
     facts["allowances"] = " ".join(_allowed(tx, each, language) for each in facts.get("allowances", ()))
+    if act.what in ("role.give", "role.take"):
+        facts["role"] = f"@{gate.titled(tx, facts['role'])}"
+    if act.what in ("rules.add", "rules.remove"):
+        facts["kind"] = say(language, f"mod.rule.{facts['kind']}")
+    if act.what == "block":
+        facts["taken"] = say(language, "mod.taken", n=facts["n"]) if facts["n"] else ""
     if facts.get("period"):
         facts["period"] = say(language, f"mod.period.{facts['period']}")
     if facts.get("way"):

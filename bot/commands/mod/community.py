@@ -17,7 +17,7 @@ from bot.commands.mod.common import (
     role_of,
     units,
 )
-from bot.commands.mod.limits import Lift, rewrite, shown
+from bot.commands.mod.limits import Lift, lifted, rewrite, shown
 from bot.commands.mod.parts import hours_in_words
 from bot.options import CHOICES, Option, nearest
 from bot.talk import Call, Reply, lane
@@ -72,7 +72,8 @@ async def answer(ask: Community, call: Call, app: App) -> AsyncIterator[Reply]:
             wanted["only"] = tuple(channel_of(tx, each, call) for each in _names(ask.only, "#"))
         if ask.who is not None:
             wanted["who"] = _roles(tx, _names(ask.who, "@"), call)
-        hours = _hours(ask, policy.said(tx, call.community).hours or ())
+        before = policy.said(tx, call.community)
+        hours = _hours(ask, lifted(ask, NAMES, before).get("hours", before.hours) or ())
         wanted |= {"hours": hours} if hours is not None else {}
         channel = channel_of(tx, ask.channel, call) if ask.channel else ""
         return rewrite(tx, call.community, channel, wanted, ask, NAMES)

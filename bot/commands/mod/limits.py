@@ -12,7 +12,7 @@ from bot.app import App
 from bot.commands import choose
 from bot.commands.mod.common import change, channel_of, confirmed, moderator, role_of
 from bot.commands.mod.parts import written
-from bot.options import Option, flags_of
+from bot.options import Option, fields_of, flags_of
 from bot.talk import Call, Reply
 from bot.texts import say
 from inference.request import MAX_COUNT, MAX_SIDE, MAX_STEPS
@@ -90,7 +90,9 @@ async def answer(ask: Limits, call: Call, app: App) -> AsyncIterator[Reply]:
         done = await change(call, app, "limits", work)
         for job in stopped:  # first: its engine and its person hear of it, whatever becomes of the answer
             await app.dispatch.stopped(job)
-        fields = await app.database.read(shown, call, done.back[0][2], NAMES, app.clock())
+        said_now = {name for name, value in done.facts["parts"].items() if value is not None}
+        rest = tuple(name for name in NAMES if name not in said_now)
+        fields = await app.database.read(shown, call, done.back[0][2], rest, app.clock())
         if ask.raid is not None:
             fields += ((say(call.language, "mod.raid.taken"), str(len(stopped))),)
         yield await confirmed(done, call, app, fields=fields)
@@ -119,9 +121,14 @@ def rewrite(
     ask: Lifting,
     names: tuple[str, ...],
 ) -> Change:
-    """Change a policy: what is ``wanted``, and nothing more of what ``ask.lift`` names."""
+    """Change a policy: what is ``wanted``, and nothing more of what ``ask.lift`` names. Raises Refusal
+    nothing_changed.
+    """
     before = policy.said(tx, community, channel)
-    return rewritten(tx, community, channel, {**_lifted(ask, names, before), **wanted})
+    done = rewritten(tx, community, channel, {**lifted(ask, names, before), **wanted})
+    if not done.facts["parts"]:
+        raise Refusal("nothing_changed")
+    return done
 
 
 def rewritten(tx: Connection, community: str, channel: str, parts: Mapping[str, Any]) -> Change:
@@ -139,7 +146,7 @@ _PARTS = {"weight": "weights", "role": "weights"}
 _ALL = ("all", "todo", "todos", "todas")
 
 
-def _lifted(ask: Lifting, names: tuple[str, ...], before: Policy) -> dict[str, Any]:
+def lifted(ask: Lifting, names: tuple[str, ...], before: Policy) -> dict[str, Any]:
     """What a policy is without the part that a flag's name, in either language, stands for."""
     word = (ask.lift or "").strip().lstrip("-").casefold()
     if not word or word in _ALL:
@@ -148,8 +155,10 @@ def _lifted(ask: Lifting, names: tuple[str, ...], before: Policy) -> dict[str, A
     name = parts.get(word.replace("_", "-"), word.replace("-", "_"))
     if name in TARIFFS and "hours" in names:
         return {"hours": tuple(each for each in before.hours or () if each.tariff != name) or None}
-    if name not in names:
-        known = [flag for flag, part in parts.items() if part in (*names, *TARIFFS)]
+    may = (*names, *(TARIFFS if "hours" in names else ()))
+    if name not in may:
+        known = [each.flag for each in fields_of(type(ask)) if _PARTS.get(each.name, each.name) in may]
+        known = list(dict.fromkeys(known))
         raise Refusal(
             "bad_choice", flag="lift", value=(ask.lift or "")[:40], known=", ".join((*known, "all"))
         )

@@ -11,18 +11,21 @@ from bot.texts import moment, number, say
 from storage import gate
 from storage.calendar import Hours, Moment, write_hours
 from storage.database import Connection
-from storage.policy import Policy
+from storage.policy import HOURS_OF, Policy
 
 
 def in_words(tx: Connection, parts: Mapping[str, Any], language: str, zone: str) -> str:
     """``Free: 22:00–08:00. Time zone: Europe/Madrid.``; moments as they are in ``zone``."""
     policy = msgspec.convert(dict(parts), Policy)
-    words = [_part(tx, name, getattr(policy, name), language, zone).rstrip(".") for name in parts]
+    words = [_part(tx, name, getattr(policy, name, None), language, zone).rstrip(".") for name in parts]
     return " ".join(f"{each}." for each in words)
 
 
 def _part(tx: Connection, name: str, value: Any, language: str, zone: str) -> str:
     match name, value:
+        case _, None if name.startswith(HOURS_OF):
+            tariff = say(language, f"mod.tariff.{name.removeprefix(HOURS_OF)}")
+            return f"{tariff}: {say(language, 'mod.no_longer')}"
         case _, None | ():
             words = say(language, "mod.no_longer")
         case "hours", _:

@@ -35,7 +35,7 @@ class ModPicture:
 
 
 async def answer(ask: ModPicture, call: Call, app: App) -> AsyncIterator[Reply]:
-    """Do it once. Raises Refusal no_job, bad_choice. What is deleted cannot come back."""
+    """Do it once. Raises Refusal no_job_here, bad_choice. What is deleted cannot come back."""
     way = _WAYS.get(ask.way.casefold(), ask.way.casefold())
     if way not in CHOICES["ways"]:
         raise Refusal("bad_choice", flag="as", value=ask.way[:40], known=", ".join(CHOICES["ways"]))
@@ -44,7 +44,7 @@ async def answer(ask: ModPicture, call: Call, app: App) -> AsyncIterator[Reply]:
     def work(tx: Connection, who: Account) -> Change:
         job = here(tx, ask.job, call, who)
         if job.status is not Status.DONE or not gallery.of_job(tx, job.id):
-            raise Refusal("no_job", job=ask.job)
+            raise Refusal("no_job_here", job=ask.job)
         facts = {"job": job.id, "reason": ask.reason}
         if way == "delete":
             unused.extend(gallery.delete(tx, job.id))

@@ -28,7 +28,7 @@ from bot.commands.mod.common import (
 from bot.options import Option
 from bot.talk import Call, Reply
 from bot.texts import moment, say
-from storage import acts, allowances, ledger, policy, sanctions
+from storage import acts, allowances, ledger, policy, review, sanctions
 from storage.accounts import Account
 from storage.acts import Change
 from storage.allowances import Allowance, Pot, Scene
@@ -109,6 +109,8 @@ async def show(ask: Show, call: Call, app: App) -> AsyncIterator[Reply]:
     me = await moderator(call, app)
     fields = await app.database.read(_shown, ask.subject or call.about, call, me.id, app)
     key = "mod.quota.text" if fields else "mod.quota.none"
+    if ask.subject or call.about:
+        key = "mod.quota.one" if fields else "mod.quota.nothing"
     yield Reply(
         say(call.language, key, n=app.config.daily_credits),
         title=say(call.language, "mod.quota.title"),
@@ -167,12 +169,13 @@ def left(pot: Pot, language: str) -> str:
 
 
 async def history(ask: History, call: Call, app: App) -> AsyncIterator[Reply]:
-    """A person's newest entries."""
+    """A person's newest entries: no other community's, but to the owner."""
     me = await moderator(call, app)
 
     def entries(tx: Connection) -> tuple[str, tuple[ledger.Entry, ...]]:
         account = person_meant(tx, ask.subject, call, me.id, app, look=True)
-        return called(tx, "person", str(account), call.language), ledger.entries(tx, account, SHOWN)
+        scope = None if me.unlimited else call.community
+        return called(tx, "person", str(account), call.language), review.history(tx, scope, account, SHOWN)
 
     name, found = await app.database.read(entries)
     fields = tuple((moment(call.language, each.at), _entry(each, call.language)) for each in found)
@@ -280,11 +283,14 @@ async def unfreeze(ask: Unfreeze, call: Call, app: App) -> AsyncIterator[Reply]:
     yield await confirmed(await change(call, app, "quota.unfreeze", work), call, app)
 
 
+_NONE = {"freeze": "no_freeze", "block": "no_block"}
+
+
 def ended(tx: Connection, call: Call, account: int, kind: sanctions.Kind, app: App) -> Change:
-    """End every sanction of this kind that this community made. Raises Refusal no_sanction."""
+    """End every sanction of this kind that this community made. Raises Refusal no_freeze, no_block."""
     found = sanctions.of_account(tx, call.community, account, app.clock(), kind)
     ids = [each.id for each in found if each.community == call.community]
     if not ids:
-        raise Refusal("no_sanction")
+        raise Refusal(_NONE[kind])
     sanctions.end(tx, tuple(ids))
     return Change({}, [acts.sanction_back(ids, ended=False)], account)
