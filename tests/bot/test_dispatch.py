@@ -686,8 +686,9 @@ async def test_a_source_that_cannot_be_read_for_a_moment_is_waited_for(
             assert (await home.until(job.id, Status.FAILED)).code == "source_unreadable"
             return
         assert (await home.job(job.id)).status is Status.RUNNING
-        files.path(source).unlink()
-        files.path(source).write_bytes(b"picture")
+        whole = tmp_path / "whole"  # at once: it is looked at on another thread meanwhile
+        whole.write_bytes(b"picture")
+        whole.replace(files.path(source))
         async with asyncio.timeout(60):
             while len(home.engine.got(wire.Draw)) < 2:
                 await asyncio.sleep(0.005)
