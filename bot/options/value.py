@@ -12,7 +12,7 @@ from bot.options.words import plain, shown
 from storage.refusal import Mistakes, Refusal
 
 _THOUSANDS = re.compile(r"[1-9]\d{0,2}(?:(?:,\d{3}){2,}|(?:\.\d{3}){2,})", re.ASCII)
-_UNCLEAR = re.compile(r"([1-9]\d{0,2})[.,](\d{3})", re.ASCII)
+_UNCLEAR = re.compile(r"\+?(?!0)(\d{1,3})[.,](\d{3})")
 
 
 def amount(text: str) -> float:

@@ -312,7 +312,14 @@ def test_a_large_amount_has_thousands(text: str, credits_: float) -> None:
 
 @pytest.mark.parametrize(
     ("text", "large", "small"),
-    [("1.500", 1_500, 1.5), ("1,500", 1_500, 1.5), ("12.000", 12_000, 12), ("999,125", 999_125, 999.125)],
+    [
+        ("1.500", 1_500, 1.5),
+        ("1,500", 1_500, 1.5),
+        ("12.000", 12_000, 12),
+        ("999,125", 999_125, 999.125),
+        ("+1.500", 1_500, 1.5),
+        ("١.٥٠٠", 1_500, 1.5),
+    ],
 )
 def test_an_amount_that_people_read_in_two_ways_is_refused_with_both(
     text: str, large: int, small: float
