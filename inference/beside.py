@@ -74,8 +74,10 @@ def end_with_parent(before: Callable[[], object] = lambda: None) -> None:
 def _wait(before: Callable[[], object]) -> None:
     while os.read(sys.stdin.fileno(), 1_024):
         pass
-    before()
-    os._exit(1)
+    try:
+        before()
+    finally:  # whatever a disk says to that
+        os._exit(1)
 
 
 def give_way() -> None:

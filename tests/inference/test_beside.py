@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from inference import beside
+from inference.client import ROOT
 
 FLOOD = "import sys\nwhile True: sys.stdout.buffer.write(b'x' * 65536)"
 
@@ -59,3 +60,19 @@ async def test_one_that_is_waited_for_no_more_is_ended() -> None:
         async with asyncio.timeout(0.5):
             await beside.heard([sys.executable, "-c", FLOOD.replace("sys.stdout", "sys.stderr")])
     gc.collect()
+
+
+async def test_one_whose_parent_is_gone_ends_even_if_it_cannot_tidy_up() -> None:
+    script = (
+        "import time\nfrom inference import beside\nbeside.end_with_parent(lambda: 1 / 0)\n"
+        "print('ready', flush=True)\ntime.sleep(600)"
+    )
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", script, cwd=ROOT, stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL,
+    )  # fmt: skip
+    assert process.stdout is not None
+    async with asyncio.timeout(60):
+        await process.stdout.readline()
+        await beside.ended(process, 60.0)
+    assert process.returncode == 1

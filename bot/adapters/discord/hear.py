@@ -198,9 +198,9 @@ class Heard:
             (f"{kind}:{number}", str(each.get("name", "")))
             for field, kind in kinds
             for number, each in resolved.get(field, {}).items()
-            if number != str(self._interaction.guild_id)
         ]
-        return found + self._named()
+        everybody = f"role:{self._interaction.guild_id}"  # a channel may have the server's number too
+        return [each for each in found if each[0] != everybody] + self._named()
 
     def _named(self) -> list[tuple[str, str]]:
         """The roles, and the channels with messages, whose mention or name stands in what was typed."""
