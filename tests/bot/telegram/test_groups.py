@@ -292,5 +292,5 @@ async def test_a_topic_is_known_by_its_name_and_a_person_by_none(here: House) ->
         hello = beto.say("hello", group, topic=topic)
         ana.say("/mod role supporters", group, topic=topic, to=hello)
         await here.tele.until(
-            lambda: any("has the role supporters" in each.said for each in ana.private.ours)
+            lambda: any("has the role @supporters" in each.said for each in ana.private.ours)
         )
