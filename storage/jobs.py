@@ -135,6 +135,7 @@ _COLUMNS = """id, account, CAST(key AS BLOB), CAST(request AS BLOB), price, cost
 """Words come as bytes: damaged ones (no UTF-8) in one row are no error of the query, which reads others too.
 But for how pictures are shown: one whose cover cannot be read is shown to nobody."""
 _WORDS = (2, 9, 10, 16, 23, 24)
+"""Of a damaged row also none at all."""
 _SELECT = f"SELECT {_COLUMNS} FROM job"  # noqa: S608 - constants only
 _request = msgspec.json.Decoder(Request)
 _UNREADABLE = Request(prompt="?")
@@ -145,11 +146,11 @@ others."""
 def _job(row: tuple[Any, ...]) -> Job:
     fields = list(row)
     try:
-        fields[3] = _request.decode(row[3])
+        fields[3] = _request.decode(row[3] or b"")
     except (msgspec.DecodeError, UnicodeDecodeError):  # a ValidationError is one too
         fields[3] = _UNREADABLE
     for word in _WORDS:
-        fields[word] = str(row[word], "utf-8", "replace")
+        fields[word] = str(row[word] or b"", "utf-8", "replace")
     fields[7] = Status(str(row[7]))
     for switch in (17, 19, 22, 26, 27):
         fields[switch] = bool(row[switch])

@@ -304,6 +304,22 @@ def test_damaged_words_of_a_job_hold_up_nobody(tx: Tx, word: str) -> None:
     tx.execute("UPDATE job SET request = replace(request, x'ff', 'x')")  # the audit reads it as JSON
 
 
+def test_words_that_damage_left_nothing_of_are_empty(tx: Tx) -> None:
+    """SQLite reads NULL also where there can be none."""
+    job = submit(tx, meet(tx))
+    row = list(tx.execute(f"{jobs._SELECT} WHERE id = ?", (job.id,)).fetchone())
+    for place in (3, *jobs._WORDS):
+        row[place] = None
+    read = jobs._job(tuple(row))
+    assert (read.id, read.place, read.language, read.community, read.request.prompt) == (
+        job.id,
+        "",
+        "",
+        "",
+        "?",
+    )
+
+
 def test_the_control_claims_nobody_s_job_because_of_one_that_is_damaged(tx: Tx) -> None:
     """It reads the words as words, and SQLite's error is everybody's."""
     job = submit(tx, meet(tx))
