@@ -77,7 +77,7 @@ def due(tx: sqlite3.Connection, now: float, limit: int) -> tuple[Delivery, ...]:
             raise
         numbers = tx.execute(_NUMBERS_SQL, (now, limit)).fetchall()
         rows = [(number, job, _place(tx, job), *rest) for number, job, *rest in numbers]
-    return tuple(Delivery(row[0], row[1], row[2], row[3], row[4], bool(row[5])) for row in rows)
+    return tuple(Delivery(row[0], row[1], row[2] or "", row[3], row[4], bool(row[5])) for row in rows)
 
 
 def _place(tx: sqlite3.Connection, job_id: int) -> str:
@@ -88,7 +88,7 @@ def _place(tx: sqlite3.Connection, job_id: int) -> str:
         if not is_damage(error):
             raise
         return ""
-    return str(row[0]) if row else ""
+    return str(row[0] or "") if row else ""
 
 
 def never_shown(tx: sqlite3.Connection, job_id: int) -> bool:

@@ -39,6 +39,17 @@ def test_a_place_that_is_damaged_hides_no_other_delivery(tx: Tx) -> None:
         tx.execute(outbox.DUE_SQL, (NOW, 9)).fetchall()
 
 
+def test_a_place_of_which_damage_left_nothing_is_none(tx: Tx) -> None:
+    """SQLite reads NULL also where there can be none."""
+    me = meet(tx)
+    spoilt, fine = people.done(tx, me), people.done(tx, me)
+    tx.execute("PRAGMA writable_schema = ON")
+    tx.execute("UPDATE sqlite_schema SET sql = replace(sql, 'place TEXT NOT NULL', 'place TEXT')")
+    tx.execute("PRAGMA writable_schema = RESET")
+    tx.execute("UPDATE job SET place = NULL WHERE id = ?", (spoilt.id,))
+    assert [(d.job, d.place) for d in outbox.due(tx, NOW, 9)] == [(spoilt.id, ""), (fine.id, "test:1")]
+
+
 def test_what_is_no_damage_of_one_row_is_an_error_of_the_look(tx: Tx) -> None:
     """A disk that refuses, a bug."""
     tx.execute("DROP INDEX outbox_due")
