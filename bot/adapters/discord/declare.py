@@ -37,6 +37,8 @@ MENU = {"Image info": "info", "Report": "report"}
 """The entries in a message's menu: their English name, and what we call them."""
 _COMMAND = re.compile(r"(?<![\w/])/([a-z0-9_]+)\b")
 _FLAG = re.compile(r"(?<!\S)--([^\s:]+)( |$)")
+DEEPEST = 3
+"""Words of a command's name at most: ``mod quota set``."""
 ELSEWHERE = frozenset({"link"})
 """Commands whose lines are for the other chat, where there are no options."""
 
@@ -84,25 +86,29 @@ def _subcommand(command: Declared) -> dict[str, Any]:
 @dataclass(frozen=True, slots=True)
 class Names:
     """What a person's Discord calls things: command → name, flag → name of its option; ``words``: command →
-    flags of the options in which its words stand, one each, the last one takes the rest. ``switches``: flags
-    without a value.
+    flags of the options in which its words stand, one each, the last one takes the rest, in those of
+    ``prose`` also flags. ``switches``: flags without a value.
     """
 
     commands: Mapping[str, str] = field(default_factory=dict)
     options: Mapping[str, str] = field(default_factory=dict)
     words: Mapping[str, Sequence[str]] = field(default_factory=dict)
     switches: frozenset[str] = frozenset()
+    prose: frozenset[str] = frozenset()
 
     def local(self, text: str) -> str:
         """``text`` with the commands in it as the person sees them in their menu.
 
         A line to type can be copied: Discord takes what stands after ``option:`` for its value. In it the
-        first word alone is a command: the others are what somebody said.
+        first words alone are a command: the others are what somebody said.
         """
         if not text.startswith("/"):
             return _COMMAND.sub(self._name, text)
-        head, _, rest = text.partition(" ")
-        return " ".join(filter(None, [_COMMAND.sub(self._name, head), self._filled(head[1:], rest)]))
+        words = text[1:].split(" ")
+        paths = (" ".join(words[:depth]) for depth in range(DEEPEST, 0, -1))
+        command = next((path for path in paths if path in self.words), words[0])
+        head, rest = f"/{command}", text[len(command) + 2 :]
+        return " ".join(filter(None, [_COMMAND.sub(self._name, head, count=1), self._filled(command, rest)]))
 
     def _name(self, found: re.Match[str]) -> str:
         return "/" + self.commands.get(found[1], found[1])
@@ -113,8 +119,11 @@ class Names:
         flags = self.words.get(command)
         if not flags:
             return rest
-        values = rest.split(maxsplit=len(flags) - 1)
-        return " ".join(f"{self._option(flag)}:{value}" for flag, value in zip(flags, values, strict=False))
+        end = -1 if command in self.prose else rest.find(" --")
+        said, flagged = (rest, "") if end < 0 else (rest[:end], rest[end + 1 :])
+        values = said.split(maxsplit=len(flags) - 1)
+        named = [f"{self._option(flag)}:{value}" for flag, value in zip(flags, values, strict=False)]
+        return " ".join([*named, _FLAG.sub(self._flag, flagged)]).rstrip()
 
     def _flag(self, found: re.Match[str]) -> str:
         return f"{self._option(found[1])}:" + (f"True{found[2]}" if found[1] in self.switches else "")
@@ -129,17 +138,16 @@ def names(table: Sequence[Declared], language: str) -> Names:
     def called(kind: str, name: str) -> str:
         return say(language, key) if has(key := f"discord.{kind}.{name}") else name
 
+    def paths(command: Declared) -> tuple[str, str]:
+        return command.name, " ".join(called("command", word) for word in command.name.split())
+
     fields = [(each.name, field) for each in table for field in options.fields_of(each.ask)]
     return Names(
         {each.name: called("command", each.name) for each in table if " " not in each.name},
         {field.flag: called("option", field.flag) for _, field in fields},
-        {
-            name: _words(each)
-            for each in table
-            for name in (each.name, called("command", each.name))
-            if each.name not in ELSEWHERE
-        },
+        {name: _words(each) for each in table for name in paths(each) if each.name not in ELSEWHERE},
         frozenset(field.flag for _, field in fields if field.type is bool),
+        frozenset(name for each in table if options.words_of(each.ask) for name in paths(each)),
     )
 
 

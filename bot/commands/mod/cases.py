@@ -15,7 +15,7 @@ from bot.app import App
 from bot.commands import contest
 from bot.commands.common import JobId, find_seen, meet, short
 from bot.commands.mod.common import change, moderator
-from bot.commands.mod.rules import merged
+from bot.commands.mod.rules import listed, merged
 from bot.options import Option
 from bot.talk import Button, Call, Reply, Tone
 from bot.texts import say
@@ -104,7 +104,7 @@ def about(matter: Matter, language: str) -> str:
         return say(language, "safety.card", job=matter.job or 0)
     if matter.kind == "report":
         return say(language, "report.card", job=matter.job or 0)
-    return say(language, "appeal.card", rule=matter.rule, matched=matter.matched)
+    return say(language, "appeal.card", rule=listed(matter.rule, language), matched=matter.matched)
 
 
 def buttons(matter: Matter, language: str, which: str = "") -> tuple[Button, ...]:

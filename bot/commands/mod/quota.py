@@ -172,13 +172,17 @@ async def history(ask: History, call: Call, app: App) -> AsyncIterator[Reply]:
     """A person's newest entries: no other community's, but to the owner."""
     me = await moderator(call, app)
 
-    def entries(tx: Connection) -> tuple[str, tuple[ledger.Entry, ...]]:
+    def entries(tx: Connection) -> tuple[str, str, tuple[ledger.Entry, ...]]:
         account = person_meant(tx, ask.subject, call, me.id, app, look=True)
         scope = None if me.unlimited else call.community
-        return called(tx, "person", str(account), call.language), review.history(tx, scope, account, SHOWN)
+        zone = policy.counts(tx, call.community).zone or "UTC"
+        name = called(tx, "person", str(account), call.language)
+        return name, zone, review.history(tx, scope, account, SHOWN)
 
-    name, found = await app.database.read(entries)
-    fields = tuple((moment(call.language, each.at), _entry(each, call.language)) for each in found)
+    name, zone, found = await app.database.read(entries)
+    fields = tuple(
+        (moment(call.language, Moment(each.at, zone)), _entry(each, call.language)) for each in found
+    )
     yield Reply(title=say(call.language, "mod.quota.history", who=name), fields=fields, private=True)
 
 

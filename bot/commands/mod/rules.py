@@ -14,7 +14,7 @@ from bot.config import Rules as Listed
 from bot.options import CHOICES, Option
 from bot.pattern import fault_of
 from bot.talk import Button, Call, Reply, Tone
-from bot.texts import say
+from bot.texts import has, say
 from inference.request import MAX_PROMPT
 from storage import rulebook
 from storage.accounts import Account
@@ -65,6 +65,11 @@ def merged(config: Config, entries: tuple[Entry, ...]) -> Config:
         allowed=own.allowed + more["allow"], spaced=own.spaced,
     )  # fmt: skip
     return replace(config, rules=listed)
+
+
+def listed(rule: str, language: str) -> str:
+    """What a rule is called: ``words``."""
+    return say(language, key) if has(key := f"mod.listed.{rule}") else rule
 
 
 async def list_(ask: List, call: Call, app: App) -> AsyncIterator[Reply]:
@@ -126,5 +131,6 @@ async def test(ask: Test, call: Call, app: App) -> AsyncIterator[Reply]:
         (each for each in entries if each.text == verdict.by and each.community == call.community), None
     )
     buttons = ((Button(say(call.language, "button.remove_rule"), Remove(found.id)),),) if found else ()
-    text = say(call.language, "mod.rules.refused", rule=verdict.rule, reason=verdict.reason, by=verdict.by)
+    rule = listed(verdict.rule, call.language)
+    text = say(call.language, "mod.rules.refused", rule=rule, reason=verdict.reason, by=verdict.by)
     yield Reply(text, prompt=ask.prompt, buttons=buttons, tone=Tone.REFUSED, private=True)

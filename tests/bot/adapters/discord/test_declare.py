@@ -166,6 +166,13 @@ async def test_a_declaration_that_failed_is_made_up_for(tmp_path: Path) -> None:
         ("es", "/link ABCD2345", "/vincular ABCD2345"),
         ("es", "Están en /gallery.", "Están en /galería."),
         ("en", "/nothing here", "/nothing here"),
+        ("en", "/mod", "/mod"),
+        ("en", "/mod setup members 20 a day, only #art", "/mod setup what:members 20 a day, only #art"),
+        ("en", "/mod quota set everybody 20 --per day", "/mod quota set who:everybody credits:20 per:day"),
+        ("en", "/mod block discord:5 floods it", "/mod block person:discord:5 why:floods it"),
+        ("en", "/mod community --zone Madrid --free 22-8", "/mod community zone:Madrid free:22-8"),
+        ("es", "/mod cuota fijar todos 20", "/mod cuota fijar quién:todos créditos:20"),
+        ("es", "/mod comunidad --zona Madrid", "/mod comunidad zona:Madrid"),
     ],
 )
 def test_a_line_to_type_can_be_copied_into_discord(language: str, text: str, shown: str) -> None:
