@@ -119,6 +119,17 @@ async def test_a_role_that_is_everybody_is_given_to_nobody(still: Town) -> None:
     assert (await refused(still, BEN, "a fox")).code == "raid"
 
 
+async def test_a_real_role_by_the_name_of_everybody_opens_no_door_and_can_be_left(still: Town) -> None:
+    """*Members* is a role on many servers, and was given as one before."""
+    titles = (("role:9", "Members"),)
+    who = await still.say(MODERATOR, "/mod community --who members", titles=titles)
+    assert "Members" in who[-1].text
+    assert (await refused(still, BEN, "a fox")).code == "not_you"
+    await still.mod("community --who everybody")
+    await first(still, BEN, "a fox")
+    assert (await still.mod("role members test:ben --leave")).text
+
+
 async def test_who_is_taken_back_in_a_raid_reads_why_also_if_the_answer_fails(
     still: Town, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -156,9 +156,14 @@ def _unknown(word: str, call: Call, code: str = "unknown_subject") -> Refusal:
 
 def role_of(tx: Connection, name: str, call: Call) -> str:
     """The role of this name, where only a role can be meant. Raises Refusal unknown_subject, role_of_all."""
-    if is_everybody(name):
+    if is_all(tx, name, call):
         raise Refusal("role_of_all", name=shown(name))
     return _role(tx, name.lstrip("@"), call)
+
+
+def is_all(tx: Connection, name: str, call: Call) -> bool:
+    """Where a role is meant: does it name everybody, and no role that is known here (``members`` may be)?"""
+    return is_everybody(name) and not _known(tx, name.lstrip("@"), call, "role")
 
 
 def is_everybody(name: str) -> bool:

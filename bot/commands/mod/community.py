@@ -12,7 +12,7 @@ from bot.commands.mod.common import (
     change,
     channel_of,
     confirmed,
-    is_everybody,
+    is_all,
     moderator,
     role_of,
     units,
@@ -132,7 +132,9 @@ def _names(text: str, mark: str) -> list[str]:
 
 def _roles(tx: Connection, names: list[str], call: Call) -> tuple[str, ...]:
     """The roles that alone may ask; for everybody it takes none."""
-    return () if any(map(is_everybody, names)) else tuple(role_of(tx, each, call) for each in names)
+    if any(is_all(tx, each, call) for each in names):
+        return ()
+    return tuple(role_of(tx, each, call) for each in names)
 
 
 def _hours(ask: Community, before: tuple[Hours, ...]) -> tuple[Hours, ...] | None:

@@ -108,7 +108,7 @@ async def warn(ask: Warn, call: Call, app: App) -> AsyncIterator[Reply]:
 
 async def role(ask: Role, call: Call, app: App) -> AsyncIterator[Reply]:
     """Give or take a role. Raises Refusal role_of_all."""
-    if is_everybody(ask.role):
+    if is_everybody(ask.role) and not ask.leave:
         raise Refusal("role_of_all", name=shown(ask.role))
     name = ask.role.removeprefix("@").casefold()
 
