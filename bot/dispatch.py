@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import chain, repeat
@@ -243,6 +243,8 @@ class Dispatch:
         self._promises: dict[int, tuple[float, float]] = {}
         """Job → when it was first told how long it would take, and how long (s)."""
         self._settling = 0
+        self._leaving = asyncio.Event()
+        """Nothing is waited for any more."""
         self._tasks: set[asyncio.Task[None]] = set()
 
     # --- for commands
@@ -339,6 +341,7 @@ class Dispatch:
 
     async def run(self) -> None:
         """Serve until cancelled."""
+        self._leaving.clear()
         self._orphans = {job.id: job for job in await self._database.read(jobs.running)}
         try:
             async with asyncio.TaskGroup() as group:
@@ -351,6 +354,7 @@ class Dispatch:
             await self._wind_up()
 
     async def _wind_up(self) -> None:
+        self._leaving.set()
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=3.0)
         for task in self._tasks:
@@ -428,7 +432,8 @@ class Dispatch:
 
     async def _seek(self, job: Job, refusal: Refusal) -> None:
         """Its source could not be read. It keeps its claim, so that nobody waits behind it, until the source
-        can be, and goes back to its turn; one that is gone, or alone cannot be read, fails it.
+        can be, or the bot leaves, and goes back to its turn; one that is gone, or alone cannot be read, fails
+        it.
         """
         alone = 0
         for pause in chain(RETRY, repeat(RETRY[-1])):
@@ -438,11 +443,14 @@ class Dispatch:
                 await self._fail(job.id, job.attempt, code)
                 return
             log.warning("no source", extra={"action": "disk", "code": refusal.code, "job": job.id})
-            await asyncio.sleep(pause)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(pause):
+                    await self._leaving.wait()
             if isinstance(self._watchers.newest(job.id), Over):
                 return  # cancelled meanwhile
             try:
-                await self._files.load(job.request.source or "")
+                if not self._leaving.is_set():
+                    await self._files.load(job.request.source or "")
             except Refusal as again:
                 refusal = again
             else:

@@ -733,6 +733,21 @@ async def test_a_job_whose_source_is_waited_for_can_be_cancelled(
         assert not home.engine.got(wire.Draw)
 
 
+async def test_a_bot_that_stops_while_a_source_is_waited_for_blames_nobody(tmp_path: Path) -> None:
+    """The job is back at its turn: the next bot draws it beside others."""
+    async with house(tmp_path) as home:
+        source = await home.dispatch._files.keep(b"picture")
+        spoil(home.dispatch._files.path(source))
+        async with home.running():
+            await home.engine.hello(1)
+            job = await home.submit(source=source, strength=0.5)
+            async with asyncio.timeout(60):
+                while not home.dispatch._tasks:
+                    await asyncio.sleep(0.005)
+        back = await home.job(job.id)
+        assert (back.status, back.suspect, back.deaths) == (Status.QUEUED, False, 0)
+
+
 async def test_the_time_left_is_measured_and_remembered_across_restarts(tmp_path: Path) -> None:
     async with house(tmp_path) as home, home.running():
         job = await home.submit()
