@@ -133,11 +133,17 @@ class Telegram:
         if message is not None and message.migrate_to_chat_id:
             self._speaker.moved(message.chat.id, message.migrate_to_chat_id)
             return None
+        if (place := self._reader.nameless(update)) is not None:
+            self._speaker.aside(self._say_at(place, say(self._language, "telegram.anonymous")))
+            return None
         try:
             call = self._reader.call(update)
         except Refusal as refusal:
             self._refuse(update, refusal)
             return None
+        if call is None and update.callback_query is not None:  # of no message: heard, and that is all
+            self._speaker.presses.begin(update.callback_query.id)
+            self._speaker.presses.release(update.callback_query.id)
         return await self._heard(call, update) if call is not None else None
 
     async def _heard(self, call: Call, update: Update) -> Call | None:
@@ -167,8 +173,11 @@ class Telegram:
     async def _explain(self, at: Address, call: Call) -> None:
         """A picture without a word: say how to begin with one."""
         language = await self._house.language(call.who, call.language)
+        await self._say_at(at, say(language, "telegram.wordless"))
+
+    async def _say_at(self, at: Address, text: str) -> None:
         try:
-            await self._speaker.show(at, Reply(say(language, "telegram.wordless"), tone=Tone.PLAIN))
+            await self._speaker.show(at, Reply(text, tone=Tone.PLAIN))
         except (Gone, Later, Unsure):
             return
 

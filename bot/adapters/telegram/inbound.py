@@ -37,6 +37,15 @@ class Reader:
             return self._message(update.message, event)
         return None
 
+    def nameless(self, update: Update) -> Address | None:
+        """Where somebody asked in the name of the group itself: Telegram does not say who that is."""
+        message = update.message
+        if message is None or message.sender_chat is None or message.sender_chat.id != message.chat.id:
+            return None
+        if message.from_user is None or self._for_us(_said(message), private=False) is None:
+            return None
+        return replace(_here(message.chat, message.from_user, message), person=0)
+
     def _person(self, user: User, place: Address, event: str) -> Call:
         spoken = user.language_code or self.language
         call = Call(f"{NAME}:{user.id}", str(place), event, language=spoken, name=user.full_name)

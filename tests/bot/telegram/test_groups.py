@@ -88,6 +88,34 @@ async def test_somebody_else_presses_and_gets_what_is_theirs(here: House) -> Non
         assert app
 
 
+async def test_who_writes_as_the_group_is_told_why_nothing_happens(here: House) -> None:
+    """An anonymous administrator; what is not for us stays unanswered."""
+    world = here.tele.world
+    ana, group = world.person("Ana"), world.group("Friends", forum=True)
+    topic = world.topic(group)
+    async with here.bot():
+        ana.say("/weather", group, topic=topic, anonymous=True)
+        asked = ana.say("/mod setup members 20 a day", group, topic=topic, anonymous=True)
+        await here.tele.until(lambda: group.ours)
+        ana.say("/quota", group)
+        await here.tele.until(lambda: ana.private.ours)
+    (told,) = group.ours
+    assert told.said == say("en", "telegram.anonymous")
+    assert (told.to, told.topic) == (asked, topic)
+
+
+async def test_a_press_of_no_message_is_answered_too(here: House) -> None:
+    """Nothing to do about it, but the button stops turning."""
+    world = here.tele.world
+    ana = world.person("Ana")
+    async with here.bot():
+        world.update(callback_query={
+            "id": "77", "from": ana.json(), "chat_instance": "1", "data": "x", "inline_message_id": "i",
+        })  # fmt: skip
+        world.pressed_at["77"] = world.clock()
+        await here.tele.until(lambda: "77" in world.answers)
+
+
 async def test_what_is_private_goes_to_the_private_chat(here: House) -> None:
     world = here.tele.world
     ana, group = world.person("Ana"), world.group("Friends")

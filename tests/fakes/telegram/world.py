@@ -16,6 +16,12 @@ BOT_ID, BOT_NAME = 7_000_000_001, "falopitas_bot"
 TOKEN = f"{BOT_ID}:AAtestTESTtestTESTtestTESTtestTEST123"
 
 
+ANONYMOUS = {
+    "id": 1_087_968_824, "is_bot": True, "first_name": "Group", "username": "GroupAnonymousBot",
+}  # fmt: skip
+"""Whom Telegram names for who writes as their group."""
+
+
 @dataclass(eq=False)
 class Person:
     id: int
@@ -39,6 +45,7 @@ class Person:
     def say(
         self, text: str, chat: Chat | None = None, *, topic: int = 0, to: Message | None = None,
         photo: File | None = None, document: File | None = None, album: str = "", via: bool = False,
+        anonymous: bool = False,
     ) -> Message:  # fmt: skip
         """Write (with a picture: as its caption); into the private chat unless another is named."""
         chat = chat or self.private
@@ -49,7 +56,7 @@ class Person:
             message.caption, message.file, message.album = text, photo or document, album
         else:
             message.text = text
-        message.via = via
+        message.via, message.anonymous = via, anonymous
         message.entities = _commands(text) + mentions
         if self.world.hears(message):
             self.world.update(message=message.json())
@@ -158,6 +165,8 @@ class Message:
     topic: int = 0
     album: str = ""
     via: bool = False
+    anonymous: bool = False
+    """Said in the name of the group, as administrators may."""
     silent: bool = False
     history: list[str] = field(default_factory=list)
     """What it said before, each time it was edited."""
@@ -191,7 +200,7 @@ class Message:
         self.chat.messages.remove(self)
 
     def json(self, *, deep: bool = True) -> dict[str, Any]:
-        sender = self.sender.json() if self.sender else self.world.me()
+        sender = ANONYMOUS if self.anonymous else self.sender.json() if self.sender else self.world.me()
         known: dict[str, Any] = {
             "message_id": self.id, "date": self.date, "chat": self.chat.json(), "from": sender
         }  # fmt: skip
@@ -215,6 +224,7 @@ class Message:
         if self.markup and "inline_keyboard" in self.markup:
             known["reply_markup"] = self.markup
         known |= {"media_group_id": self.album} if self.album else {}
+        known |= {"sender_chat": self.chat.json()} if self.anonymous else {}
         return known | ({"via_bot": self.world.me()} if self.via else {})
 
     def _file(self, file: File) -> dict[str, Any]:
