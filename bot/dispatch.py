@@ -23,7 +23,8 @@ from bot.speed import Pace, Range, Speed
 from inference import wire
 from inference.request import BUILTIN, Picture, Request
 from storage import jobs, policy
-from storage.database import Connection, Database, check_room
+from storage.database import Connection, Database
+from storage.disk import check_room
 from storage.gallery import Files, Kept
 from storage.jobs import Ahead, Job, NewJob, Status
 from storage.refusal import Refusal

@@ -21,7 +21,7 @@ from bot.home import Home
 from bot.secret import Secret
 from bot.texts import has, problems, say, why_not
 from inference.request import ModelSpec
-from storage.database import examine as examine_database
+from storage.opening import examine as examine_database
 from storage.refusal import Refusal
 
 ROOT = Path(__file__).resolve().parent.parent

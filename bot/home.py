@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import IO
 
 from inference import door
-from storage.database import refusal_of
+from storage.disk import refusal_of
 from storage.refusal import Refusal
 
 

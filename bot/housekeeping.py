@@ -20,7 +20,7 @@ from bot.talk import Gone, Later, Reply, Tone, Unsure
 from bot.texts import say
 from inference.request import UNITS
 from storage import accounts, gallery, inbox, ledger, matters, policy
-from storage.database import refusal_of
+from storage.disk import refusal_of
 from storage.gallery import Old
 from storage.matters import Matter
 from storage.policy import Policy

@@ -22,9 +22,11 @@ from bot.home import Home
 from bot.housekeeping import Housekeeping
 from bot.outbox import Outbox
 from bot.talk import Adapter
-from storage.database import Database, RunnerKind, Threaded, refusal_of
+from storage.database import Database
+from storage.disk import refusal_of
 from storage.gallery import Files
 from storage.refusal import Refusal
+from storage.runner import RunnerKind, Threaded
 
 log = logging.getLogger(__name__)
 

@@ -13,7 +13,7 @@ from msgspec import Meta, Struct
 
 from inference.request import MAX_COUNT, MAX_STEPS, Name, Prompt
 from storage import ledger, sanctions, stats
-from storage.database import Recorded
+from storage.group import Recorded
 from storage.refusal import Refusal
 
 OWNER = "terminal:owner"

@@ -21,8 +21,9 @@ from pathlib import Path
 import msgspec
 
 from inference import beside
-from storage import database
-from storage.database import RESERVE, check_room, check_rows, connect_reader, is_empty, recognise, refusal_of
+from storage import opening
+from storage.disk import RESERVE, check_room, refusal_of
+from storage.opening import check_rows, connect_reader, is_empty, recognise
 from storage.refusal import Refusal
 
 PAGES = 64
@@ -174,7 +175,7 @@ def verify(path: Path) -> None:
             if verdict != "ok":
                 raise Refusal("backup_bad", detail="integrity_check")
             (version,) = connection.execute("PRAGMA user_version").fetchone()
-            if version == len(database.migrations()):  # an older one is checked when it is migrated
+            if version == len(opening.migrations()):  # an older one is checked when it is migrated
                 check_rows(connection)
     except (sqlite3.Error, UnicodeDecodeError) as error:
         raise Refusal("backup_bad", detail=type(error).__name__) from error

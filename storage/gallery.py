@@ -26,7 +26,7 @@ from pathlib import Path
 import msgspec
 
 from inference.request import Request
-from storage.database import refusal_of
+from storage.disk import refusal_of
 from storage.refusal import Refusal
 
 if sys.platform == "darwin":

@@ -10,7 +10,7 @@ import sqlite3
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from storage.database import is_damage
+from storage.disk import is_damage
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,8 @@ from bot.talk import Attachment, Button, Call, Gone, Place, Reply
 from inference import door, wire
 from storage import gallery, jobs
 from storage.accounts import OWNER
-from storage.database import Connection, refusal_of
+from storage.database import Connection
+from storage.disk import refusal_of
 from storage.gallery import Piece
 from storage.jobs import Job
 

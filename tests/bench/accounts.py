@@ -23,7 +23,7 @@ from bot import commands
 from bot.app import App
 from bot.talk import Call
 from inference.request import Request
-from storage import allowances, backup, database, jobs, ledger, review
+from storage import allowances, backup, jobs, ledger, opening, review
 from storage.allowances import Scene
 from storage.database import Database
 from storage.refusal import Refusal
@@ -47,7 +47,7 @@ def fill(path: Path, accounts: int) -> None:
     """``accounts`` people with 25 jobs each over 50 days, paid by the person's purse and the pool and
     refunded in part: 100 entries and 20 pictures each. The same rows that the commands write, in bulk.
     """
-    tx = database.connect(path)
+    tx = opening.connect(path)
     tx.execute("PRAGMA synchronous = OFF")
     tx.execute("BEGIN")
     allowances.decide(tx, allowances.Allowance(TOWN, "everybody", "", "day", 20_000))

@@ -20,7 +20,7 @@ from pathlib import Path
 
 import psutil
 
-from storage import accounts, database, jobs, ledger
+from storage import accounts, jobs, ledger, opening
 from storage.database import Database
 from storage.gallery import Kept
 from tests.storage import people
@@ -70,7 +70,7 @@ async def grouped(path: Path, count: int) -> float:
 def autocommitted(path: Path, count: int) -> float:
     """Jobs a second of the same functions, each statement its own transaction in the default journal."""
     connection = sqlite3.connect(path, isolation_level=None)
-    database.migrate(connection)
+    opening.migrate(connection)
     connection.execute("BEGIN")
     me = _people(connection, 100)
     connection.execute("COMMIT")
@@ -87,7 +87,7 @@ def autocommitted(path: Path, count: int) -> float:
 def claims(queued: int = 10_000, persons: int = 1_000) -> dict[str, float]:
     """Milliseconds of a claim (function and commit) with ``queued`` jobs waiting: median and p99."""
     with tempfile.TemporaryDirectory() as folder:
-        tx = database.connect(Path(folder) / "falopitas.db")
+        tx = opening.connect(Path(folder) / "falopitas.db")
         tx.execute("BEGIN")
         me = _people(tx, persons)
         for number in range(queued):

@@ -22,7 +22,7 @@ from bot import housekeeping, life, logs
 from bot.app import App
 from bot.housekeeping import DAY, Chore, Housekeeping
 from inference.request import UNITS
-from storage import accounts, database, gallery, inbox, ledger
+from storage import accounts, gallery, inbox, ledger, opening
 from storage.database import Connection
 from storage.refusal import Refusal
 from tests.fakes.room import Room, room
@@ -122,7 +122,7 @@ async def test_a_look_for_which_no_file_can_be_opened_says_nothing_of_the_books(
         raise OSError(errno.EMFILE, "too many")
 
     with monkeypatch.context() as patched:
-        patched.setattr(database, "migrations", short)
+        patched.setattr(opening, "migrations", short)
         with pytest.raises(Refusal, match="disk_error"):
             await housekeeping.audit(kept.app)
     assert not [r for r in caplog.records if r.levelname == "ERROR"]

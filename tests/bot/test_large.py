@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from storage import database
+from storage import database, opening
 from storage.database import Database
 from tests.bench import accounts
 from tests.fakes.room import CONFIG, room
@@ -33,7 +33,7 @@ def _traced(
 
 def scans(path: Path, statements: set[str]) -> list[str]:
     """Each statement that reads a large table from end to end."""
-    looking = database.connect_reader(path)
+    looking = opening.connect_reader(path)
     found = []
     for sql in sorted(statements):
         plan: list[Any] = looking.execute(f"EXPLAIN QUERY PLAN {sql}").fetchall()
@@ -64,6 +64,6 @@ async def test_no_command_reads_a_whole_table(tmp_path: Path, monkeypatch: pytes
 def test_a_scan_would_be_noticed(tmp_path: Path) -> None:
     """The control: /mod stats as it was, and a sum over the ledger."""
     path = tmp_path / "house.db"
-    database.connect(path).close()
+    opening.connect(path).close()
     bad = {"SELECT sum(units) FROM ledger", "SELECT count(*) FROM job WHERE arrived > 0"}
     assert len(scans(path, bad)) == 2

@@ -19,7 +19,7 @@ from bot.config import Config, load
 from bot.home import Home
 from bot.life import live
 from bot.talk import Adapter
-from storage import database, gallery, jobs
+from storage import database, disk, gallery, group, jobs, opening
 from storage.jobs import NewJob
 from tests.fakes.chat import Chat
 
@@ -45,7 +45,7 @@ def spoil(how: str) -> None:
         return found
 
     if how == "fragile":
-        for part in (database, gallery):
+        for part in (database, disk, gallery, group, opening):
             vars(part)["refusal_of"] = lambda error: error
     if how == "together":
         jobs.requeue = unsuspected
@@ -57,7 +57,7 @@ def spoil(how: str) -> None:
 
 def read_everything(data: Path) -> None:
     """A start that looks at each thing that waits."""
-    with closing(database.connect_reader(Home(data).database)) as tx:
+    with closing(opening.connect_reader(Home(data).database)) as tx:
         for (job,) in tx.execute("SELECT id FROM job WHERE status = 'queued'").fetchall():
             jobs.ahead(tx, job)
 

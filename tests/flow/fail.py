@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bot.home import Home
-from storage import database
+from storage import opening
 from tests.flow.house import Whole, whole
 
 FILES = "files"
@@ -57,7 +57,7 @@ async def fail(fault: Fault, *arguments: str) -> list[str]:
         house.data.mkdir()
         if fault.used:
             Home(house.data).make()
-            database.connect(Home(house.data).database).close()
+            opening.connect(Home(house.data).database).close()
         await house.start(wrap=strace(fault))
         first = house.chat.say("a red fox --n 2")
         limited = asyncio.create_task(_limited(house, fault)) if fault.call == FILES else None

@@ -18,7 +18,8 @@ from typing import Any
 
 from inference.lock import living
 from storage import ledger
-from storage.database import Connection, connect_reader
+from storage.database import Connection
+from storage.opening import connect_reader
 from tests.fakes.chat import Platform
 
 ROOT = Path(__file__).resolve().parent.parent.parent

@@ -20,7 +20,7 @@ import psutil
 import pytest
 
 from inference.lock import living
-from storage.database import connect_reader
+from storage.opening import connect_reader
 from tests.flow.house import ROOT
 
 IN_TIME = 60.0

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from storage.database import connect_reader
+from storage.opening import connect_reader
 from tests.bot.picture_corpus import saved, scene, turned
 from tests.flow.test_command_line import Desk, desk
 

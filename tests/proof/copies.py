@@ -10,7 +10,7 @@ import threading
 from contextlib import closing
 from pathlib import Path
 
-from storage import backup, database, ledger
+from storage import backup, ledger, opening
 from storage.refusal import Refusal
 from tests.proof.frame import Played, Proof, memory
 from tests.storage import people
@@ -27,7 +27,7 @@ class Serving:
     def __init__(self, path: Path, rng: random.Random) -> None:
         self.path, self.acknowledged = path, 0
         self._rng, self._over = rng, threading.Event()
-        database.connect(path).close()
+        opening.connect(path).close()
         self._thread = threading.Thread(target=self._serve, daemon=True)
 
     def __enter__(self) -> Serving:
@@ -39,7 +39,7 @@ class Serving:
         self._thread.join()
 
     def _serve(self) -> None:
-        with closing(database.connect(self.path)) as tx:
+        with closing(opening.connect(self.path)) as tx:
             while not self._over.is_set():
                 if self.acknowledged >= CAP:
                     self._over.wait(0.01)
@@ -64,7 +64,7 @@ def _judged(copy: Path, target: Path, before: int, after: int) -> str:
     """Restore it and look; what is wrong."""
     try:
         backup.restore(copy, target, "before")
-        with closing(database.connect(target)) as tx:
+        with closing(opening.connect(target)) as tx:
             (verdict,) = tx.execute("PRAGMA integrity_check").fetchone()
             problems = people.audit(tx)
             (found,) = tx.execute("SELECT count(*) FROM job").fetchone()

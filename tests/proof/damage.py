@@ -11,7 +11,18 @@ from functools import lru_cache
 from pathlib import Path
 from unittest.mock import patch
 
-from storage import accounts, backup, database, forget, gallery, jobs, ledger, policy, sanctions
+from storage import (
+    accounts,
+    backup,
+    disk,
+    forget,
+    gallery,
+    jobs,
+    ledger,
+    opening,
+    policy,
+    sanctions,
+)
 from storage.refusal import Refusal
 from tests.proof.frame import Played, Proof, memory
 from tests.storage import life, people
@@ -30,7 +41,7 @@ def sound() -> bytes:
     """The bytes of a database in which people live."""
     with tempfile.TemporaryDirectory(prefix="falopitas-r19-", dir=memory()) as folder:
         path = Path(folder) / "falopitas.db"
-        with closing(database.connect(path)) as tx:
+        with closing(opening.connect(path)) as tx:
             tx.execute("BEGIN")
             life.live(tx, 12)
             tx.execute("COMMIT")
@@ -116,7 +127,7 @@ def _outcome(path: Path) -> str:
     """What is wrong with how this file is met; nothing if it is refused, or sound."""
     before = path.read_bytes()
     with suppress(Refusal):
-        database.examine(path)
+        opening.examine(path)
     try:
         backup.verify(path)
     except Refusal as refusal:
@@ -134,14 +145,14 @@ def _started(path: Path) -> str:
     """What is wrong after a start. Raises the Refusal of one that was refused, at once or (a big file) by the
     look beside the work.
     """
-    with closing(database.connect(path)) as tx:
-        if not database.EXAMINED:
-            database.examine(path)
+    with closing(opening.connect(path)) as tx:
+        if not opening.EXAMINED:
+            opening.examine(path)
         problems = people.audit(tx)
         try:
             _read(tx)
         except sqlite3.Error as error:  # as every read of the bot does
-            raise database.refusal_of(error) from error
+            raise disk.refusal_of(error) from error
     return f"a start on bad books: {problems[0]}" if problems else ""
 
 
@@ -166,9 +177,9 @@ def one(path: Path, rng: random.Random) -> str:
 def play(seed: int, control: bool) -> Played:
     """``BATCH`` damaged files; as the control, met by a bot that does not look at them."""
     rng = random.Random(seed)
-    blind = [patch.object(database, look, lambda _: None) for look in ("check_pages", "check_rows")]
+    blind = [patch.object(opening, look, lambda _: None) for look in ("check_pages", "check_rows")]
     with (
-        patch.object(database, "EXAMINED", rng.choice((0, database.EXAMINED, database.EXAMINED))),
+        patch.object(opening, "EXAMINED", rng.choice((0, opening.EXAMINED, opening.EXAMINED))),
         tempfile.TemporaryDirectory(prefix="falopitas-r19-", dir=memory()) as folder,
         blind[0] if control else nullcontext(),
         blind[1] if control else nullcontext(),

@@ -17,8 +17,9 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
-from storage import accounts, database, jobs, ledger, outbox
-from storage.database import Database, Member
+from storage import accounts, database, group, jobs, ledger, outbox
+from storage.database import Database
+from storage.group import Member
 from storage.refusal import Refusal
 from tests.flow import fail
 from tests.proof.frame import Played, Proof, memory
@@ -171,7 +172,7 @@ def _reckless(connection: sqlite3.Connection, waiting: deque[Member[Any]]) -> li
     return members
 
 
-_group = database.run_group
+_group = group.run_group
 
 
 def _play(seed: int, control: bool) -> Played:

@@ -11,7 +11,7 @@ from contextlib import closing, suppress
 from pathlib import Path
 
 from bot.home import Home
-from storage import database, jobs
+from storage import jobs, opening
 from tests.flow.house import Whole, whole
 from tests.proof.frame import Played, Proof
 from tests.storage import people
@@ -34,7 +34,7 @@ ENDS, STOPS = 10.0, 10
 def fill(data: Path, queued: int, undelivered: int) -> None:
     """A folder as a bot left it: held jobs (so that the picture of the queue stays), and deliveries owed."""
     Home(data).make()
-    with closing(database.connect(Home(data).database)) as tx:
+    with closing(opening.connect(Home(data).database)) as tx:
         tx.execute("BEGIN IMMEDIATE")
         me = people.meet(tx, "chat:ana", grant=10**9)
         for number in range(undelivered + queued):

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
-from storage import accounts, database, inbox
+from storage import accounts, database, group, inbox, opening
 from storage.database import Database
 from tests.proof.frame import Played, Proof, memory
 from tests.storage import people
@@ -71,7 +71,7 @@ class Watched:
             self.log = max(self.log, log.stat().st_size if log.exists() else 0)
 
 
-_opened = database._sqlite
+_opened = opening._sqlite
 
 
 def write(tx: Tx, event: str, secret: bytes, durable: bool) -> None:
@@ -85,7 +85,7 @@ def write(tx: Tx, event: str, secret: bytes, durable: bool) -> None:
 async def _life(path: Path, rng: random.Random, *, held: bool) -> list[str]:
     watched = Watched(path)
     secrets = []
-    with patch.object(database, "_sqlite", watched.open):
+    with patch.object(opening, "_sqlite", watched.open):
         opened = await Database.open(path)
         holder = sqlite3.connect(path, isolation_level=None)
         for number in range(WRITES):
@@ -142,8 +142,8 @@ async def _readers_write(opened: Database) -> list[str]:
 
 
 def _writable(path: Path) -> Tx:
-    connection = database._sqlite(path.as_uri() + "?mode=rw")
-    for setting in database._SETTINGS:
+    connection = opening._sqlite(path.as_uri() + "?mode=rw")
+    for setting in opening._SETTINGS:
         connection.execute(setting).fetchall()
     return connection
 
@@ -154,10 +154,10 @@ def _always_normal(connection: Tx, waiting: Any) -> Any:
     return _group(connection, waiting)
 
 
-_group = database.run_group
+_group = group.run_group
 TRAPS: dict[str, Callable[[], AbstractContextManager[object]]] = {
     "deleted rows stay": lambda: patch.object(
-        database, "_WRITER_SETTINGS", (*database._WRITER_SETTINGS, "PRAGMA secure_delete = OFF")
+        opening, "_WRITER_SETTINGS", (*opening._WRITER_SETTINGS, "PRAGMA secure_delete = OFF")
     ),
     "nothing is durable": lambda: patch.object(database, "run_group", _always_normal),
     "readers may write": lambda: patch.object(database, "connect_reader", _writable),

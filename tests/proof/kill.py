@@ -21,7 +21,7 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import TypeAlias
 
-from storage import accounts, database, gallery, jobs, ledger, outbox
+from storage import accounts, gallery, jobs, ledger, opening, outbox
 from storage.database import Database
 from storage.gallery import Files, Kept
 from storage.jobs import Job, NewJob
@@ -174,7 +174,7 @@ class Witness:
         """Open the folder as the next start would, and yield what is wrong."""
         yield from self.problems
         try:
-            tx = database.connect(folder / "falopitas.db")
+            tx = opening.connect(folder / "falopitas.db")
         except Refusal as refusal:
             yield f"does not start: {refusal.code} {refusal.values}"
             return

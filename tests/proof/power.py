@@ -20,8 +20,8 @@ from typing import Any, cast
 
 import apsw
 
-from storage import accounts, database, jobs, ledger
-from storage.database import Member
+from storage import accounts, group, jobs, ledger, opening
+from storage.group import Member
 from storage.refusal import Refusal
 from tests.proof.frame import Played, Proof, memory
 from tests.storage import people
@@ -163,7 +163,7 @@ def run(path: Path, rng: random.Random, *, durable: bool, pages: int) -> list[Im
     disk = Disk(rng)
     connection = apsw.Connection(str(path), vfs=disk.label)
     tx = cast("sqlite3.Connection", connection)
-    database.prepare(tx)
+    opening.prepare(tx)
     connection.execute(f"PRAGMA wal_autocheckpoint = {pages:d}").fetchall()
     connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
     for shadow in disk.files.values():
@@ -173,7 +173,7 @@ def run(path: Path, rng: random.Random, *, durable: bool, pages: int) -> list[Im
         waiting: deque[Member[Any]] = deque(
             Member(lambda tx: _work(tx, rng), durable) for _ in range(rng.randint(1, 6))
         )
-        for member in database.run_group(tx, waiting):
+        for member in group.run_group(tx, waiting):
             if member.error is not None:
                 raise member.error
             if member.value is not None:
@@ -191,7 +191,7 @@ def judge(image: Image, folder: Path) -> str:
         if not name.endswith("-journal"):
             (folder / name).write_bytes(content)
     try:
-        connection = database.connect(folder / "falopitas.db")
+        connection = opening.connect(folder / "falopitas.db")
     except Refusal as refusal:
         return f"inconsistent: {refusal.code} {refusal.values}"
     problems = ledger.audit(connection)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
-from storage import accounts, database, jobs
+from storage import accounts, jobs, opening
 from storage.allowances import PRIVATE
 from tests.proof.frame import Played, Proof, memory
 from tests.storage import life, people
@@ -56,9 +56,9 @@ def old(path: Path, version: int, rng: random.Random) -> Rows:
     """Make a database of ``version`` at ``path`` with the rows of a life; returns them."""
     with closing(people.memory()) as now, closing(sqlite3.connect(path, isolation_level=None)) as then:
         _lived(now, rng, version)
-        for number, script in database.migrations()[:version]:
-            database._apply(then, number, script)
-        database.configure(then)
+        for number, script in opening.migrations()[:version]:
+            opening._apply(then, number, script)
+        opening.configure(then)
         then.execute("PRAGMA foreign_keys = OFF")
         triggers = then.execute("SELECT name, sql FROM sqlite_schema WHERE type = 'trigger'").fetchall()
         for name, _ in triggers:
@@ -90,7 +90,7 @@ def _shape(tx: Tx) -> list[tuple[str, str]]:
 
 def _cut_at(at: int) -> Callable[[str], list[str]]:
     """Statements of which the ``at``-th of all is never reached."""
-    whole, count = database.statements, iter(range(10**9))
+    whole, count = opening.statements, iter(range(10**9))
 
     class Watched(list[str]):
         def __iter__(self) -> Any:
@@ -107,12 +107,12 @@ def one(path: Path, version: int, rng: random.Random) -> str:
     before = old(path, version, rng)
     with closing(sqlite3.connect(path)) as tx:
         names = {table: columns(tx, table) for table in before}
-    with suppress(Cut), patch.object(database, "statements", _cut_at(rng.randrange(60))):
-        database.connect(path).close()
+    with suppress(Cut), patch.object(opening, "statements", _cut_at(rng.randrange(60))):
+        opening.connect(path).close()
     with closing(sqlite3.connect(path)) as tx:
         if _rows(tx, before, names) != before:
             return "cut short, rows are not what they were"
-    with closing(database.connect(path)) as tx:
+    with closing(opening.connect(path)) as tx:
         after = _rows(tx, before, names)
         changed = [table for table in before if after[table] != before[table]]
         if changed:
@@ -147,22 +147,22 @@ def _careless() -> tuple[tuple[int, str], ...]:
     """Migrations that make what there is new, and leave what there was."""
     dropped = ("INSERT INTO ledger (id", "INSERT INTO usage")
     return tuple(
-        (number, "\n".join(each for each in database.statements(script) if not each.startswith(dropped)))
+        (number, "\n".join(each for each in opening.statements(script) if not each.startswith(dropped)))
         for number, script in _migrations()
     )
 
 
-_migrations = database.migrations
+_migrations = opening.migrations
 
 
 def play(seed: int, control: bool) -> Played:
     """One upgrade from each version before today's."""
     rng, wrong = random.Random(seed), []
-    versions = range(1, len(database.migrations()))
+    versions = range(1, len(opening.migrations()))
     for version in versions:
         with (
             tempfile.TemporaryDirectory(prefix="falopitas-r21-", dir=memory()) as folder,
-            patch.object(database, "migrations", _careless) if control else nullcontext(),
+            patch.object(opening, "migrations", _careless) if control else nullcontext(),
         ):
             try:
                 found = one(Path(folder) / "falopitas.db", version, rng)

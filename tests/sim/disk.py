@@ -15,7 +15,7 @@ from types import SimpleNamespace
 from typing import Any, TypeVar, cast
 from unittest import mock
 
-from storage import database, gallery
+from storage import gallery, group, opening
 from storage.gallery import Files
 from tests.sim.world import World
 
@@ -133,7 +133,7 @@ class Disk:
     async def open(self, connector: Callable[[], sqlite3.Connection]) -> Runner:
         made = connector()
         runner = Runner(self.world, Connection(made))
-        if getattr(connector, "func", None) is database.connect:
+        if getattr(connector, "func", None) is opening.connect:
             runner.connection.refuse = self._refuse
         self.runners.append(runner)
         return runner
@@ -187,7 +187,7 @@ class Disk:
             mock.patch.object(gallery, "_sync", return_value=None),
             mock.patch.object(gallery, "_sync_folder", return_value=None),
             mock.patch("shutil.disk_usage", self.free),
-            mock.patch.object(database, "WINDOW", float("inf")),  # real time must not end a group
+            mock.patch.object(group, "WINDOW", float("inf")),  # real time must not end a group
         ):
             yield
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from inference import wire
-from storage import database
+from storage import opening
 from storage.gallery import Files
 from storage.jobs import Job
 from storage.ledger import day_of
@@ -57,7 +57,7 @@ class Judge:
     @property
     def tx(self) -> sqlite3.Connection:
         if self._tx is None:
-            self._tx = database.connect_reader(self.path)
+            self._tx = opening.connect_reader(self.path)
         return self._tx
 
     def close(self) -> None:

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from inference.request import Request
-from storage import accounts, database, gallery, inbox, jobs, ledger, outbox
-from storage.database import Member
+from storage import accounts, gallery, group, inbox, jobs, ledger, opening, outbox
 from storage.gallery import Kept
+from storage.group import Member
 from storage.jobs import NewJob
 from storage.refusal import Refusal
 from tests.storage import people
@@ -35,7 +35,7 @@ class Pair:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.tx = database.connect(path)
+        self.tx = opening.connect(path)
         self.twin = Twin()
         self.now = START
         self.count = 0
@@ -48,7 +48,7 @@ class Pair:
         self.tx.close()
 
     def _both(self, what: str, real: Callable[[sqlite3.Connection], Any], model: Callable[[], Any]) -> Any:
-        (member,) = database.run_group(self.tx, deque([Member(real, False)]))
+        (member,) = group.run_group(self.tx, deque([Member(real, False)]))
         if member.error is not None and not isinstance(member.error, Refusal):
             raise member.error
         got = getattr(member.error, "code", member.value)
@@ -219,7 +219,7 @@ class Pair:
     def die(self, a: int, b: int, c: int) -> None:
         """The bot dies (its connection is gone) and starts again: what ran goes back to its turn."""
         self.tx.close()
-        self.tx = database.connect(self.path)
+        self.tx = opening.connect(self.path)
         for number in self.twin.running():
             attempt = self.twin.jobs[number].attempt
             self._both(

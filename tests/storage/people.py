@@ -8,7 +8,7 @@ import sqlite3
 from collections.abc import Iterator
 
 from inference.request import Request
-from storage import accounts, database, jobs, ledger
+from storage import accounts, jobs, ledger, opening
 from storage.gallery import GRID, Kept
 from storage.jobs import Job, NewJob
 
@@ -21,7 +21,7 @@ _numbers: Iterator[int] = itertools.count(1)
 def memory() -> sqlite3.Connection:
     """A fresh, migrated database in memory, inside an open transaction, as a member of a group sees it."""
     connection = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
-    database.prepare(connection)
+    opening.prepare(connection)
     connection.execute("BEGIN IMMEDIATE")
     return connection
 

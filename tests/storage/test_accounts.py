@@ -8,7 +8,7 @@ import pytest
 
 from storage import accounts, gallery, jobs, ledger
 from storage.accounts import Settings
-from storage.database import Recorded
+from storage.group import Recorded
 from storage.refusal import Refusal
 from tests.storage import people
 from tests.storage.people import GRANT, NOW, meet

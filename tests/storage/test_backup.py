@@ -19,7 +19,8 @@ import pytest
 from inference import beside
 from inference.client import ROOT
 from storage import backup, ledger
-from storage.database import Database, connect
+from storage.database import Database
+from storage.opening import connect
 from storage.refusal import Refusal
 from tests.storage import people
 

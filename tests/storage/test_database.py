@@ -19,9 +19,11 @@ from pathlib import Path
 import aiosqlite
 import pytest
 
-from storage import accounts, database, gallery, inbox, ledger
-from storage.database import Database, Inline, Member, Recorded, run_group
+from storage import accounts, database, disk, gallery, group, inbox, ledger, opening
+from storage.database import Database
+from storage.group import Member, Recorded, run_group
 from storage.refusal import Refusal
+from storage.runner import Inline
 from tests.storage import people
 from tests.storage.people import NOW
 
@@ -160,7 +162,7 @@ def test_a_forgotten_close_does_not_keep_the_process_alive(tmp_path: Path) -> No
         "asyncio.run(main())\n"
     )
     subprocess.run([sys.executable, "-c", program, tmp_path / "falopitas.db"], check=True, timeout=200)
-    connection = database.connect(tmp_path / "falopitas.db")
+    connection = opening.connect(tmp_path / "falopitas.db")
     assert notes(connection) == ["a"]
     connection.close()
 
@@ -168,8 +170,8 @@ def test_a_forgotten_close_does_not_keep_the_process_alive(tmp_path: Path) -> No
 def test_there_is_one_place_that_calls_it() -> None:
     """And no other file of storage knows aiosqlite."""
     sources = {p.name: p.read_text(encoding="utf-8") for p in Path(database.__file__).parent.glob("*.py")}
-    assert [n for n, s in sources.items() if "aiosqlite" in s] == ["database.py"]
-    assert sources["database.py"].count("._execute(") == 1
+    assert [n for n, s in sources.items() if "aiosqlite" in s] == ["runner.py"]
+    assert sources["runner.py"].count("._execute(") == 1
 
 
 # --- groups
@@ -178,7 +180,7 @@ def test_there_is_one_place_that_calls_it() -> None:
 @pytest.fixture
 def no_hurry(monkeypatch: pytest.MonkeyPatch) -> None:
     """On a busy machine 5 ms may pass between two members."""
-    monkeypatch.setattr(database, "WINDOW", 60.0)
+    monkeypatch.setattr(group, "WINDOW", 60.0)
 
 
 def _group(tx: Tx, *members: tuple[Callable[[Tx], object], bool]) -> tuple[deque[Member[object]], list[str]]:
@@ -226,7 +228,7 @@ def test_nobody_durable_is_ever_committed_under_normal(tx: Tx) -> None:
 def test_a_group_ends_after_its_window(tx: Tx, monkeypatch: pytest.MonkeyPatch) -> None:
     """The first member waits for no more than 5 ms of others' work."""
     seconds = iter([0.0, 0.002, 0.004, 0.006, 0.008])
-    monkeypatch.setattr("storage.database.time.monotonic", lambda: next(seconds))
+    monkeypatch.setattr("storage.group.time.monotonic", lambda: next(seconds))
     waiting, _ = _group(tx, *((lambda tx, n=n: note(tx, n), True) for n in "abcde"))
     assert len(waiting) == 2
 
@@ -393,7 +395,7 @@ async def refused(path: Path) -> Refusal:
 
 async def test_a_newer_database_is_refused_and_untouched(tmp_path: Path) -> None:
     """The sentence can say both versions."""
-    path, newer = tmp_path / "falopitas.db", len(database.migrations()) + 1
+    path, newer = tmp_path / "falopitas.db", len(opening.migrations()) + 1
     await (await Database.open(path)).close()
     connection = sqlite3.connect(path)
     connection.execute(f"PRAGMA user_version = {newer}")
@@ -421,7 +423,7 @@ async def test_a_database_of_another_program_is_refused_and_untouched(tmp_path: 
 
 async def test_a_locked_database_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """At the start and later; and it works again when the other lets go."""
-    monkeypatch.setattr(database, "BUSY", 0.05)
+    monkeypatch.setattr(opening, "BUSY", 0.05)
     path = tmp_path / "falopitas.db"
     opened = await Database.open(path)
     other = sqlite3.connect(path, isolation_level=None)
@@ -462,7 +464,7 @@ async def test_a_damaged_database_is_refused(tmp_path: Path, damage: str) -> Non
 def lived_in(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     """The bytes of a database with people, jobs in every state, pictures and deliveries."""
     path = tmp_path_factory.mktemp("lived-in") / "falopitas.db"
-    connection = database.connect(path)
+    connection = opening.connect(path)
     connection.execute("BEGIN")
     for number in range(8):
         me = people.meet(connection, f"test:{number}")
@@ -487,10 +489,10 @@ def test_flipped_bytes_are_refused_or_harmless(tmp_path: Path, lived_in: bytes, 
             spoiled[rng.randrange(len(spoiled))] = rng.randrange(256)
         path.write_bytes(spoiled)
         with suppress(Refusal):
-            database.examine(path)
+            opening.examine(path)
         assert path.read_bytes() == spoiled
         try:
-            connection = database.connect(path)
+            connection = opening.connect(path)
         except Refusal as refusal:
             codes.add(refusal.code)
             continue
@@ -504,10 +506,10 @@ def test_a_look_changes_nothing(tmp_path: Path, lived_in: bytes) -> None:
     """For doctor: a sound file gives SQLite's version, also without a log beside it."""
     path = tmp_path / "falopitas.db"
     path.write_bytes(lived_in)
-    assert database.examine(path) == sqlite3.sqlite_version
+    assert opening.examine(path) == sqlite3.sqlite_version
     assert path.read_bytes() == lived_in
     with pytest.raises(Refusal, match="data_read_only"):
-        database.examine(tmp_path / "nowhere.db")
+        opening.examine(tmp_path / "nowhere.db")
 
 
 async def test_a_ledger_that_does_not_add_up_is_refused(tmp_path: Path) -> None:
@@ -528,7 +530,7 @@ async def test_a_big_database_is_examined_while_it_works_and_then_takes_nothing_
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What is known of it is still told."""
-    monkeypatch.setattr(database, "EXAMINED", 0)
+    monkeypatch.setattr(opening, "EXAMINED", 0)
     path = tmp_path / "falopitas.db"
     opened = await Database.open(path)
     account = await opened.write(accounts.meet, "test:1", "en", NOW, grant=100)
@@ -552,7 +554,7 @@ async def test_whoever_gives_up_looking_waits_for_no_answer(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     endless = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT max(i) FROM n"
-    monkeypatch.setattr("storage.database.check_pages", lambda tx: tx.execute(endless).fetchone())
+    monkeypatch.setattr("storage.opening.check_pages", lambda tx: tx.execute(endless).fetchone())
     look = asyncio.create_task(database.examine())
     await asyncio.sleep(0.1)
     look.cancel()
@@ -573,14 +575,14 @@ async def test_a_place_where_nothing_can_be_written_is_refused(tmp_path: Path) -
 
 def test_room_is_kept_for_what_was_accepted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """New asks are refused before the disk is full."""
-    database.check_room(tmp_path)
-    usage = shutil.disk_usage(tmp_path)._replace(free=database.RESERVE - 1)
+    disk.check_room(tmp_path)
+    usage = shutil.disk_usage(tmp_path)._replace(free=disk.RESERVE - 1)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
     with pytest.raises(Refusal, match="disk_full"):
-        database.check_room(tmp_path)
+        disk.check_room(tmp_path)
     monkeypatch.undo()
     with pytest.raises(Refusal, match="data_read_only"):
-        database.check_room(tmp_path / "nowhere")
+        disk.check_room(tmp_path / "nowhere")
 
 
 async def test_words_that_are_damaged_are_a_refusal_to_who_reads_them_and_hide_nobody_else_s(
@@ -607,6 +609,6 @@ def test_errors_that_are_bugs_stay_what_they_are() -> None:
     for sql in ("SELECT nonsense", "INSERT INTO meta SELECT * FROM meta"):
         with pytest.raises(sqlite3.Error) as bug:
             tx.execute(sql)
-        assert database.refusal_of(bug.value) is bug.value
-    assert isinstance(database.refusal_of(ValueError("x")), ValueError)
+        assert disk.refusal_of(bug.value) is bug.value
+    assert isinstance(disk.refusal_of(ValueError("x")), ValueError)
     tx.close()

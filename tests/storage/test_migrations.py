@@ -7,7 +7,7 @@ import sqlite3
 
 import pytest
 
-from storage import database
+from storage import opening
 from storage.refusal import Refusal
 
 
@@ -28,8 +28,8 @@ def _shape(connection: sqlite3.Connection) -> dict[str, tuple[str, list[tuple[ob
 def test_migrations_equal_the_schema() -> None:
     """schema.sql is what one reads; the migrations are what runs."""
     migrated, written = (sqlite3.connect(":memory:", isolation_level=None) for _ in range(2))
-    database.migrate(migrated)
-    for statement in database.statements((database.MIGRATIONS / "schema.sql").read_text(encoding="utf-8")):
+    opening.migrate(migrated)
+    for statement in opening.statements((opening.MIGRATIONS / "schema.sql").read_text(encoding="utf-8")):
         written.execute(statement)
     assert _shape(migrated) == _shape(written)
     migrated.close()
@@ -38,14 +38,14 @@ def test_migrations_equal_the_schema() -> None:
 
 def test_migrations_have_no_gaps() -> None:
     """0001, 0002 …: the number is the version."""
-    numbers = [number for number, _ in database.migrations()]
+    numbers = [number for number, _ in opening.migrations()]
     assert numbers == list(range(1, len(numbers) + 1))
 
 
 def test_every_table_is_strict() -> None:
     """A column holds its type or the statement fails."""
     connection = sqlite3.connect(":memory:", isolation_level=None)
-    database.migrate(connection)
+    opening.migrate(connection)
     loose = connection.execute(
         "SELECT name FROM pragma_table_list WHERE schema = 'main' AND type = 'table' AND strict = 0 "
         "AND name NOT LIKE 'sqlite_%'"
@@ -59,7 +59,7 @@ def test_a_script_is_cut_into_statements_and_triggers_stay_whole() -> None:
     script = (
         "-- a word\nCREATE TABLE a (b);\n\nCREATE TRIGGER c AFTER INSERT ON a BEGIN\n SELECT 1;\nEND;\nSELECT"
     )
-    assert database.statements(script) == [
+    assert opening.statements(script) == [
         "CREATE TABLE a (b);",
         "CREATE TRIGGER c AFTER INSERT ON a BEGIN\n SELECT 1;\nEND;",
         "SELECT",
@@ -69,14 +69,14 @@ def test_a_script_is_cut_into_statements_and_triggers_stay_whole() -> None:
 def test_a_migration_that_fails_leaves_the_version_before_it(monkeypatch: pytest.MonkeyPatch) -> None:
     """All of it or nothing of it."""
     connection = sqlite3.connect(":memory:", isolation_level=None)
-    database.migrate(connection)
+    opening.migrate(connection)
     version, before = connection.execute("PRAGMA user_version").fetchone(), _shape(connection)
-    good = database.migrations()
+    good = opening.migrations()
     monkeypatch.setattr(
-        database, "migrations", lambda: (*good, (2, "CREATE TABLE new (a);\nSELECT nonsense;"))
+        opening, "migrations", lambda: (*good, (2, "CREATE TABLE new (a);\nSELECT nonsense;"))
     )
     with pytest.raises(sqlite3.OperationalError, match="nonsense"):
-        database.migrate(connection)
+        opening.migrate(connection)
     assert (connection.execute("PRAGMA user_version").fetchone(), _shape(connection)) == (version, before)
     connection.close()
 
@@ -86,11 +86,11 @@ def test_a_newer_database_and_a_foreign_one_are_refused() -> None:
     connection = sqlite3.connect(":memory:", isolation_level=None)
     connection.execute("CREATE TABLE theirs (a)")
     with pytest.raises(Refusal, match="database_corrupt"):
-        database.prepare(connection)
+        opening.prepare(connection)
     connection.execute("DROP TABLE theirs")
-    database.prepare(connection)
+    opening.prepare(connection)
     connection.execute("PRAGMA user_version = 99")
     with pytest.raises(Refusal, match="database_newer") as refused:
-        database.prepare(connection)
-    assert refused.value.values == {"found": 99, "known": len(database.migrations())}
+        opening.prepare(connection)
+    assert refused.value.values == {"found": 99, "known": len(opening.migrations())}
     connection.close()

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from inference.request import Request
-from storage import accounts, allowances, database, forget, jobs, ledger, sanctions
+from storage import accounts, allowances, forget, jobs, ledger, opening, sanctions
 from storage.allowances import Allowance, Kind, Scene
 from storage.jobs import NewJob
 from storage.refusal import Refusal
@@ -153,7 +153,7 @@ class Town:
 
     def __init__(self, path: Path) -> None:
         self.path, self.now, self.count = path, people.NOW, 0
-        self.tx = database.connect(path)
+        self.tx = opening.connect(path)
         self.model = Model()
         self.who: dict[str, int] = {}
         self.back: float | None = None
@@ -320,7 +320,7 @@ class Town:
 
     def restart(self, a: int, b: int, c: int) -> None:
         self.tx.close()
-        self.tx = database.connect(self.path)
+        self.tx = opening.connect(self.path)
 
     def jump(self, a: int, b: int, c: int) -> None:
         self.now += (60.0, 3_600.0, 43_200.0, float(DAY), -3_600.0, -50_000.0, 3.0 * DAY, 9.0)[a % 8]

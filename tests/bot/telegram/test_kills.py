@@ -16,7 +16,7 @@ import pytest
 
 from inference.lock import living
 from storage import ledger
-from storage.database import connect_reader
+from storage.opening import connect_reader
 from tests.bot.telegram.house import UNIT
 from tests.fakes.telegram import TOKEN, Person, Server, server
 
