@@ -233,7 +233,7 @@ async def test_a_picture_may_begin_with_another(here: Room) -> None:
 
 async def test_the_owner_has_no_limit(here: Room) -> None:
     first = (await here.ask("a fox", "terminal:owner"))[0]
-    assert dict(first.fields)["You have left"] == "no limit"
+    assert dict(first.fields)["You have left"] == "as much as you like"
 
 
 async def test_pictures_that_did_not_come_are_paid_back_and_it_is_said(still: Room) -> None:
