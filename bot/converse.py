@@ -205,7 +205,10 @@ async def answer(adapter: Adapter, app: App, call: Call) -> None:
     except Exception:  # the one place where a bug becomes a sentence
         ref = secrets.token_hex(2)
         log.exception("broke", extra={"action": "broke", "ref": ref, "job": thread.job, "event": call.event})
-        await thread.last(broke(call.language, ref))
+        try:
+            await thread.last(broke(call.language, ref))
+        except Exception:  # nor can that be said: it is over all the same, or nobody would ever answer it
+            log.exception("broke", extra={"action": "broke", "ref": ref, "event": call.event})
     await _done(app, adapter.name, call.event)
     await _remind(adapter, app, call)
 

@@ -186,6 +186,28 @@ async def test_a_bug_is_said_logged_once_without_the_prompt_and_ends_alone(
     assert errors[0].__dict__["ref"] in shown.reply.text
 
 
+async def test_an_answer_of_which_not_even_the_bug_can_be_said_is_over(
+    house: House, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Else its event would stay open, and nobody would answer it before a restart."""
+
+    def breaks(place: str, reply: Reply) -> None:
+        raise ZeroDivisionError
+
+    house.adapter.fault = breaks
+    async with house.serving():
+        house.adapter.say("/help")
+        async with asyncio.timeout(60):
+            while len([each for each in caplog.records if each.levelno >= logging.ERROR]) < 2:
+                await asyncio.sleep(0.01)
+        await house.quiet()
+        house.adapter.fault = lambda place, reply: None
+        house.adapter.say("/help")
+        await house.adapter.until(lambda reply: bool(reply.fields))
+        await house.quiet()
+    assert await house.pending() == ()
+
+
 async def test_gone_in_the_middle_ends_the_answer_and_the_job_goes_on(house: House) -> None:
     def gone(place: str, reply: Reply) -> None:
         raise Gone
