@@ -146,6 +146,7 @@ async def test_a_community_s_language_is_spoken_there_to_whoever_chose_none(hous
     await house.app.database.write(policy.save, "test:town", "", Policy(language="es"))
     async with house.serving():
         house.adapter.say("/settings --language en", who="test:ben", community="test:town")
+        await house.adapter.until(lambda reply: True)
         await house.quiet()
         for who, community, wanted in (
             ("test:ana", "test:town", spanish), ("test:ana", "", english),
