@@ -109,7 +109,8 @@ async def test_the_same_event_twice_is_one_job(house: House) -> None:
         house.adapter.say("/imagine fox", event="e")
         house.adapter.say("/imagine fox", event="e")
         await house.adapter.until(lambda reply: bool(reply.images) and not reply.fleeting)
-        house.adapter.say("/quota")
+        house.adapter.say("/help")
+        await house.adapter.until(lambda reply: bool(reply.fields) and reply.job is None)
         await house.quiet()
     mine = await house.app.database.read(jobs.mine, 1, 9)
     assert len(mine) == 1
@@ -264,6 +265,8 @@ async def test_a_fresh_ask_is_answered_after_a_restart(house: House) -> None:
     async with house.serving():
         await house.adapter.until(lambda reply: bool(reply.images) and not reply.fleeting)
         house.adapter.say("/imagine fox", event="left")  # the platform sends it again
+        house.adapter.say("/help")
+        await house.adapter.until(lambda reply: bool(reply.fields) and reply.job is None)
         await house.quiet()
     assert len(await house.app.database.read(jobs.mine, 1, 9)) == 1
 
