@@ -71,6 +71,17 @@ def find_seen(tx: Connection, account: int, job_id: int) -> Job:
     return job
 
 
+def find_drawn(tx: Connection, account: int, job_id: int) -> Job:
+    """The job, or what its picture was enlarged from, while that may be seen. Raises Refusal no_job."""
+    job = find_seen(tx, account, job_id)
+    while job.request.enlarge > 1 and job.parent is not None:
+        try:
+            job = find_seen(tx, account, job.parent)
+        except Refusal:  # its pictures were deleted: the enlarged one says enough
+            break
+    return job
+
+
 def by_check(tx: Connection, job: Job) -> bool:
     """Was it the safety check that withheld its pictures, and no moderator who held them back since?"""
     held = job.free and acts.stands(tx, "picture.hold", job.account, job.id)
@@ -86,6 +97,17 @@ def find_piece(tx: Connection, account: int, job_id: int, index: int | None) -> 
         raise Refusal("no_job", job=job_id)
     if job.shown == "withheld":
         raise Refusal("withheld" if by_check(tx, job) else "held_back", job=job_id)
+    return job, piece
+
+
+def find_drawn_piece(tx: Connection, account: int, job_id: int, index: int) -> tuple[Job, Piece]:
+    """One picture of a job at the size it was drawn at: an enlarged one is what it was enlarged from.
+
+    Raises Refusal no_job, withheld, held_back.
+    """
+    job, piece = find_piece(tx, account, job_id, index)
+    while job.request.enlarge > 1 and job.parent is not None:
+        job, piece = find_piece(tx, account, job.parent, job.parent_index)
     return job, piece
 
 

@@ -8,7 +8,7 @@ from typing import Annotated
 
 from bot import options
 from bot.app import App
-from bot.commands.common import JobId, find_seen, meet
+from bot.commands.common import JobId, find_drawn, meet
 from bot.commands.drawing import Origin, draw
 from bot.commands.imagine import Imagine, begin, planned
 from bot.commands.wrong import named_at_once
@@ -21,7 +21,7 @@ from storage.jobs import Job
 
 @dataclass(frozen=True, slots=True)
 class Remix:
-    """Draw this job again with other words (and flags)."""
+    """Draw this job again with other words (and flags); of an enlarged picture, what it was enlarged from."""
 
     job: JobId
     prompt: Annotated[str, Option(typed=True, longest=LONGEST_LINE)] = ""
@@ -30,7 +30,7 @@ class Remix:
 async def answer(ask: Remix, call: Call, app: App) -> AsyncIterator[Reply]:
     """Without words: ask for them. With them: what they do not say stays as it was."""
     account = await meet(call, app)
-    job = await app.database.read(find_seen, account.id, ask.job)
+    job = await app.database.read(find_drawn, account.id, ask.job)
     if not ask.prompt.strip():
         edit = button(job, call.language)
         yield Reply(say(call.language, "remix.text"), buttons=((replace(edit, style="main"),),), private=True)
@@ -58,7 +58,7 @@ def _inherited(said: Imagine, job: Job) -> Imagine:
     """What was said, and what the job had where nothing was said; a negative prompt left out is gone."""
     before = job.request
     same_model = said.model is None or said.model == before.model
-    shape = Size(before.width, before.height)
+    shape = Size(before.width // before.enlarge, before.height // before.enlarge)
     return replace(
         said,
         model=said.model or before.model,

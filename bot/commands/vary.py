@@ -9,7 +9,7 @@ import msgspec
 
 from bot.app import App
 from bot.commands import choose
-from bot.commands.common import Index, JobId, find_piece, meet, new_seed
+from bot.commands.common import Index, JobId, find_drawn_piece, meet, new_seed
 from bot.commands.drawing import Origin, draw
 from bot.commands.imagine import STRENGTH
 from bot.options import Size
@@ -33,7 +33,7 @@ class Vary:
 async def answer(ask: Vary, call: Call, app: App) -> AsyncIterator[Reply]:
     """Draw a grid of variations for whoever presses."""
     account = await meet(call, app)
-    job, piece = await app.database.read(find_piece, account.id, ask.job, ask.picture)
+    job, piece = await app.database.read(find_drawn_piece, account.id, ask.job, ask.picture)
     spec = app.catalog.get(job.request.model)
     if spec is None:
         raise Refusal("model_withdrawn", model=job.request.model)
@@ -49,6 +49,6 @@ async def answer(ask: Vary, call: Call, app: App) -> AsyncIterator[Reply]:
         count=count,
         enlarge=1,
     )
-    origin = Origin(job.id, ask.picture, job.private)
+    origin = Origin(job.id, piece.index, job.private)
     async for reply in draw(request, origin, account, call, app, once=True):
         yield reply

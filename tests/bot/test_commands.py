@@ -300,6 +300,26 @@ async def test_a_small_picture_is_enlarged_and_then_varied_from_what_it_was(here
     assert dict(shown.fields)["Size"] == "256×256"
 
 
+async def test_an_enlarged_picture_is_edited_and_varied_at_the_size_it_was_drawn_at(here: Room) -> None:
+    """Also by a message of before, whose buttons name the enlarged one; and when only that one is left."""
+    job, _ = await here.draw("a fox --ar 3:2 --n 2 --no red")
+    large = await here.job((await here.ask(Upscale(job.id, 1)))[0].job or 0)
+    (asked,) = await here.ask(Remix(large.id))
+    assert asked.buttons[0][0].value == "a fox --no red"
+    edited = await here.job((await here.ask(Remix(large.id, "a wolf")))[0].job or 0)
+    size = (job.request.width, job.request.height)
+    assert (edited.request.width, edited.request.height) == size
+    assert (edited.request.prompt, edited.request.count, edited.parent) == ("a wolf", 2, job.id)
+    varied = await here.job((await here.ask(Vary(large.id)))[0].job or 0)
+    piece = await here.app.database.read(gallery.piece, job.id, 1)
+    assert piece
+    assert (varied.request.width, varied.request.height, varied.request.source) == (*size, piece.digest)
+    assert (varied.parent, varied.parent_index) == (job.id, 1)
+    await here.ask(Delete(job.id, sure=True))
+    alone = await here.job((await here.ask(Remix(large.id, "a hen")))[0].job or 0)
+    assert (alone.request.width, alone.request.height, alone.request.source) == (*size, None)
+
+
 async def test_a_large_picture_is_shown_for_nothing(here: Room) -> None:
     job, _ = await here.draw("a fox --model other --n 2")
     before = await here.balance()
