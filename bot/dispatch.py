@@ -362,9 +362,13 @@ class Dispatch:
             task.cancel()
 
     async def stop(self, *, leave: bool = False) -> None:
-        """Let the engines go; one with work goes on for the next bot unless told to ``leave``."""
+        """Let the engines go; one with work goes on for the next bot unless told to ``leave``: then what it
+        draws goes back to its turn."""
         for link in self._links:
             await link.engine.stop(leave or not link.running)
+            if leave:
+                left, link.running = link.running, {}
+                self._redo(left.values(), died=False)
 
     def _spawn(self, work: Coroutine[Any, Any, None], rescue: tuple[int, int] | None = None) -> None:
         """Run what must not hold the engine's messages up; a bug in it fails only the job of ``rescue``."""

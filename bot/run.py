@@ -90,20 +90,21 @@ async def run(
 ) -> int:  # fmt: skip
     """Serve until told to stop; return the exit code. Raises Refusal when it cannot start."""
     stop = asyncio.Event()
-    with _told_to_stop(stop):
+    with _told_to_stop(stop) as told:
         secrets = [t.reveal() for t in (config.discord.token, config.telegram.token) if t]
         home = Home(config.data_dir)
         home.make()
         logs.start(config.log_level, home.logs, secrets=secrets)
         ink = Ink(sys.stdout)
         chats = _Chats(config, ink, _is_terminal() if terminal is None else terminal)
-        async with live(config, chats, engines):
+        async with live(config, chats, engines) as life:
             address = chats.page.launch_address() if chats.page else ""
             ink.write(say(language, "cli.ready", address=address) + "\n")
             log.info("ready", extra={"action": "ready"})
             if config.web.open_browser and (browser or (browser is None and _is_desktop())):
                 threading.Thread(target=_open_browser, args=(address,), daemon=True).start()
             await stop.wait()
+            life.leave = signal.SIGINT in told  # a person means all of it; a service is back in a moment
             beside = "\n" if chats.terminal else ""  # the prompt, and the ^C behind it
             ink.write(f"{beside}{say(language, 'cli.stopping')}\n")
             log.info("stopping", extra={"action": "stopping"})
@@ -123,11 +124,13 @@ def free_port(taken: object) -> int:
 
 
 @contextlib.contextmanager
-def _told_to_stop(stop: asyncio.Event) -> Iterator[None]:
-    """The loop's handlers wake it; Python's own ones over them run also while it is held up."""
-    loop, ends = asyncio.get_running_loop(), list[threading.Timer]()
+def _told_to_stop(stop: asyncio.Event) -> Iterator[list[int]]:
+    """The signals that came. The loop's handlers wake it; Python's own ones over them run also while it is
+    held up."""
+    loop, ends, told = asyncio.get_running_loop(), list[threading.Timer](), list[int]()
 
-    def tell(*_: object) -> None:
+    def tell(number: int, _: object) -> None:
+        told.append(number)
         with contextlib.suppress(RuntimeError):  # the loop is closed already
             loop.call_soon_threadsafe(stop.set)
         if not ends:
@@ -142,7 +145,7 @@ def _told_to_stop(stop: asyncio.Event) -> Iterator[None]:
             loop.add_signal_handler(number, stop.set)
         signal.signal(number, tell)
     try:
-        yield
+        yield told
     finally:
         for number in signals:
             with contextlib.suppress(NotImplementedError):

@@ -139,9 +139,9 @@ class Client:
                 try:
                     await self._serve(handle)
                 except _Gone as gone:
-                    extra = {"action": "lost", "engine": self.name, "reason": str(gone)}
-                    log.warning("engine lost", extra=extra)
-                    if not self._stopping:
+                    if not self._stopping:  # else it was us who hung up
+                        extra = {"action": "lost", "engine": self.name, "reason": str(gone)}
+                        log.warning("engine lost", extra=extra)
                         await handle(wire.Lost(reason=str(gone)))
                 if time.monotonic() - began > HEALTHY:
                     pause = self._first_pause

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -160,6 +160,35 @@ def test_a_signal_ends_it_in_time_whatever_goes_on(desk: Desk, engine: str) -> N
         assert "Traceback" not in process.stdout.read()
     if engine == "idles and hangs":
         assert living(desk.data / "engine.lock") is None
+
+
+def test_ctrl_c_ends_the_engine_too_and_what_it_drew_goes_on_at_the_next_start(desk: Desk) -> None:
+    """As nobody's fault: it is drawn with the others again."""
+    with desk.running(STUB_SECONDS="30") as (process, _, _):
+        client = subprocess.Popen(
+            desk.words("imagine", "fox"), cwd=desk.folder, env=desk.environment(),
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        try:
+            until(lambda: any(status == "running" for status, *_ in waiting(desk)))
+            process.send_signal(signal.SIGINT)
+            assert process.wait(IN_TIME) == 0
+        finally:
+            client.kill()
+            client.wait()
+    assert living(desk.data / "engine.lock") is None
+    assert waiting(desk) == [("queued", 0, 0)]
+    log = (desk.data / "logs" / "falopitas.log").read_text()
+    assert "engine lost" not in log
+    with desk.running():
+        until(lambda: waiting(desk) == [])
+
+
+def waiting(desk: Desk) -> list[tuple[str, int, int]]:
+    """Status, deaths and whether it is drawn alone, of every job that is not over."""
+    sql = "SELECT status, deaths, suspect FROM job WHERE status IN ('queued', 'running') ORDER BY id"
+    with closing(connect_reader(desk.data / "falopitas.sqlite3")) as database:
+        return database.execute(sql).fetchall()
 
 
 @contextmanager
