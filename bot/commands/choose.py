@@ -87,6 +87,12 @@ def steps(wanted: int | None, usual: int | None, spec: ModelSpec) -> int:
     return wanted or min(usual or spec.steps, spec.max_steps)
 
 
+def most_steps(app: App, model: str | None) -> int:
+    """The steps that this model draws at most; without one that is here, the one that usually draws."""
+    spec = app.catalog.get(model) if model else None
+    return (spec or app.catalog.specs[app.catalog.default]).max_steps
+
+
 def check_seed(seed: int, count: int) -> int:
     """A seed that leaves room for every picture's own: picture i has seed + i."""
     if seed > MAX_SEED - count + 1:

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from bot.app import App
-from bot.commands import imagine, settings
+from bot.commands import choose, imagine, settings
 from storage.refusal import Mistakes, Refusal
 
 JUDGES: dict[type, Callable[[Any, App], None]] = {
@@ -42,3 +42,12 @@ def _judge(wrong: Mistakes, app: App, *drafts: object) -> None:
     for draft in drafts:
         if judge := JUDGES.get(type(draft)):
             wrong.tried(judge, draft, app)
+        if isinstance(draft, imagine.Imagine):
+            _bounded(wrong, draft, app)
+
+
+def _bounded(wrong: Mistakes, draft: imagine.Imagine, app: App) -> None:
+    """Too many steps are told the bound that holds for the model, not the one that holds for all."""
+    for each in wrong.found:
+        if each.code == "out_of_range" and each.values.get("flag") == "steps":
+            each.values["high"] = choose.most_steps(app, draft.model)

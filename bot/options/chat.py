@@ -18,7 +18,7 @@ from bot.options.declare import (
     single_words_of,
     words_of,
 )
-from bot.options.value import build, written
+from bot.options.value import build, lacking, written
 from bot.options.words import nearest, plain, shown
 from storage.refusal import MOST_WRONG, Mistakes, Refusal
 
@@ -26,6 +26,7 @@ _FLAG = re.compile(r"(?<!\S)(--|—|–)([^\W\d_][\w-]*)[=:]?")
 _ESCAPED = re.compile(r"(?<!\S)(\\*)((?:--|—|–)[^\W\d_])")
 _CLOSING = re.compile(r"\w[—–](?!\w)")
 _COMMAND = re.compile(r"/(\w{1,64})(?:@\w+)?(?!\S)")
+_HELP = re.compile(r"(?<!\S)--(help|ayuda)(?!\S)", re.IGNORECASE)
 _BARE = re.compile(r"\w[\w.-]*")
 _QUOTED = re.compile(r'\s*["“”]((?:[^"“”\\]|\\.)*)["“”](?!\S)', re.DOTALL)
 
@@ -86,7 +87,7 @@ def _value(field: Field, text: str, bound: bool) -> tuple[str, str]:
         return plain(_unescape(text)), ""
     first, _, after = text.strip().partition(" ")
     if not first or quoted is not None:
-        raise Refusal("missing_value", flag=field.flag)
+        raise lacking(field)
     return first, after
 
 
@@ -133,10 +134,9 @@ def _prose(words: str, ask: type) -> dict[str, str]:
 def unknown_flag(flag: str, ask: type) -> Refusal:
     """The refusal of a flag that this command does not have, with the nearest that it has."""
     near = nearest(_folded(flag), flags_of(ask))
-    code = "unknown_flag_near" if near else "unknown_flag"
-    return Refusal(
-        code, flag=shown(flag), near=near, known=", ".join(f"--{each.flag}" for each in flagged(ask))
-    )
+    known = ", ".join(f"--{each.flag}" for each in flagged(ask))
+    code = "unknown_flag_near" if near else "unknown_flag" if known else "unknown_flag_none"
+    return Refusal(code, flag=shown(flag), near=near, known=known)
 
 
 def read(text: str, ask: type, said: Mapping[str, str] | None = None) -> Any:
@@ -156,14 +156,19 @@ def parse(line: str, commands: Mapping[str, type], plainly: str = "", about: str
     """The ask that a chat line says. Without ``/name`` in front it is the command ``plainly``, if given.
 
     ``about`` is the person whose message the line answers: in a line that says too little (``/mod quota give
-    10``) it is they.
+    10``) it is they. With ``--help`` in it the line asks for the command's help, if there is a command of
+    that name.
     """
     text = line.strip()
     match = _COMMAND.match(text)
     name, rest = (_folded(match[1]), text[match.end() :]) if match else (plainly, text)
+    helped = _HELP.search(rest) if "help" in commands else None
+    rest = rest[: helped.start()] if helped else rest
     name, rest = _deepest(name, rest, commands) if match else (name, rest)
     if (match is None and text.startswith("/")) or name not in commands:
         raise unknown_command(text.split(maxsplit=1)[0] if text else "/", commands)
+    if helped:
+        return commands["help"](name)
     try:
         return read(rest, commands[name])
     except Refusal as refusal:

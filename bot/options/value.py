@@ -7,11 +7,12 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from bot.options.declare import Field, Ratio, Size, Spot, fields_of
+from bot.options.declare import CHOICES, Field, Ratio, Size, Spot, fields_of
 from bot.options.words import plain, shown
 from storage.refusal import Mistakes, Refusal
 
 _THOUSANDS = re.compile(r"[1-9]\d{0,2}(?:(?:,\d{3}){2,}|(?:\.\d{3}){2,})", re.ASCII)
+_DECIMALS = re.compile(r"[+-]?\d{1,20}[.,]\d{0,20}", re.ASCII)
 _UNCLEAR = re.compile(r"\+?(?!0)(\d{1,3})[.,](\d{3})")
 
 
@@ -35,11 +36,28 @@ def _number(field: Field, text: str) -> float:
     try:
         value = amount(cleaned) if large else _small(field, cleaned.replace(",", "."))
     except ValueError:
-        raise Refusal("not_a_number", flag=field.flag, value=shown(text)) from None
+        code = "not_whole" if field.type is int and _DECIMALS.fullmatch(cleaned) else "not_a_number"
+        raise Refusal(code, flag=field.flag, value=shown(text), example=_example(field)) from None
     low, high = field.option.low, field.option.high
     if not math.isfinite(value) or (low is not None and value < low) or (high is not None and value > high):
-        raise Refusal("out_of_range", flag=field.flag, value=shown(text), low=low or 0, high=high or 0)
+        raise _outside(field, value, shown(text))
     return value
+
+
+def _outside(field: Field, value: float, text: str) -> Refusal:
+    """What stands without its flag (``/gift @ana 0``) is not told of one that nobody typed."""
+    low, high = field.option.low or 0, field.option.high or 0
+    if not field.option.word:
+        return Refusal("out_of_range", flag=field.flag, value=text, low=low, high=high)
+    if value < low:
+        return Refusal("too_little", value=text, low=low)
+    return Refusal("too_much", value=text, high=high)
+
+
+def _example(field: Field) -> float:
+    """A number that the field takes."""
+    low, high = field.option.low, field.option.high
+    return max(low or 0, 12 if high is None else min(12, high))
 
 
 def _small(field: Field, text: str) -> float:
@@ -132,12 +150,20 @@ def build(ask: type, values: Mapping[str, str], wrong: Mistakes | None = None) -
             read[name] = _READ[known[name].type](known[name], text)
     for field in known.values():
         if field.required and (read if field.name in read else values).get(field.name, "") == "":
-            code = "empty_prompt" if field.name == "prompt" else "missing_value"
-            wrong.found.append(Refusal(code, flag=field.flag))
+            wrong.found.append(
+                Refusal("empty_prompt", flag=field.flag) if field.name == "prompt" else lacking(field)
+            )
     if wrong.found:
         wrong.draft = _draft(ask, read)
     wrong.say()
     return ask(**read)
+
+
+def lacking(field: Field) -> Refusal:
+    """The refusal of a field without a value, with what it may be where that is a fixed list."""
+    if known := CHOICES.get(field.option.choices):
+        return Refusal("missing_choice", flag=field.flag, known=", ".join(known))
+    return Refusal("missing_value", flag=field.flag)
 
 
 def _draft(ask: type, read: Mapping[str, object]) -> object:

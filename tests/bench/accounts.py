@@ -166,8 +166,8 @@ def _plans(tx: sqlite3.Connection) -> list[str]:
 
 async def _timed(app: App, text: str, number: int) -> float:
     who = f"test:{1 + number * 37 % 250}"
-    call = Call(who, "test:r/1", f"{text}{number}{time.time_ns()}", community=TOWN, entitled=True)
     ask = commands.read(text)
+    call = Call(who, "test:r/1", f"{text}{number}{time.time_ns()}", ask, community=TOWN, entitled=True)
     begun = time.perf_counter()
     try:
         async for _ in commands.answer(ask, call, app):

@@ -11,10 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from bot import backups, converse, housekeeping
+from bot import backups, commands, converse, housekeeping
 from bot.commands import mydata
 from bot.commands.details import Details
 from bot.home import Home
+from bot.talk import Call
 from bot.texts import why_not
 from inference import wire
 from inference.request import Request
@@ -353,6 +354,38 @@ async def test_gifts_move_credits_once_and_no_more_than_the_cap(here: Town) -> N
         unknown = await refused(here, ANA, "/gift @lucia 1", community=community)
         assert "/mod" not in converse.refused("en", unknown).text
         assert unknown.code == "unknown_person"
+
+
+async def test_a_gift_to_an_id_that_was_never_met_is_refused_and_makes_no_account(here: Town) -> None:
+    """Unless the chat itself says who that is: they were picked, mentioned or answered."""
+    for typed in ("discord:5", "test:nobody"):
+        call = here.call(ANA, None, text=f"/gift {typed} 3")
+        with pytest.raises(Refusal, match="unknown_person"):
+            await _given(here, call)
+        assert await here.app.database.read(accounts.find, typed) is None
+    answered = here.call(ANA, None, text="/gift test:answered 3", about="test:answered")
+    await _given(here, answered)
+    titles = (("person:test:mentioned", "New"),)
+    await _given(here, here.call(ANA, None, text="/gift test:mentioned 3", titles=titles))
+    await _given(here, here.call(ANA, commands.read("/gift test:picked 3")))
+    for name in ("answered", "mentioned", "picked"):
+        assert await number_of(here, f"test:{name}")
+
+
+@pytest.mark.parametrize(("many", "code"), [("0", "too_little"), ("-1", "too_little"), ("1e9", "too_much")])
+async def test_how_much_a_gift_may_be_is_said_without_a_flag_that_nobody_typed(
+    here: Town, many: str, code: str
+) -> None:
+    refusal = await refused(here, ANA, f"/gift test:ben {many}")
+    assert refusal.code == code
+    assert "--" not in why_not("en", refusal)
+    assert (await refused(here, ANA, "/gift test:ben 500000")).code == "gift_cap"
+
+
+async def _given(here: Town, call: Call) -> None:
+    said = call.ask if call.ask is not None else commands.read(call.text)
+    async for _ in commands.answer(said, call, here.app):
+        pass
 
 
 async def test_my_quota_says_every_allowance_that_counts_and_what_is_held_against_me(here: Town) -> None:

@@ -91,7 +91,7 @@ TOGETHER = ["not_a_number", "unknown_model_near", "unknown_style_near"]
         ("a fox --cfg x --size 65x65", ["not_a_number"]),  # with whose usual model? they may have another
         ("--cfg x --style inc", ["not_a_number", "empty_prompt", "unknown_style_near"]),
         ("/settings --cfg x --sampler eular", ["not_a_number", "unknown_sampler_near"]),
-        ("/queue --zzz 4", ["unknown_flag", "needless_words"]),
+        ("/queue --zzz 4", ["unknown_flag_none", "needless_words"]),
     ],
 )
 async def test_what_cannot_be_read_and_what_is_not_there_are_named_together(
@@ -140,3 +140,13 @@ def test_no_more_are_named_than_somebody_reads() -> None:
 def test_whoever_reads_names_has_a_judge() -> None:
     """An ask whose names are looked up late is judged also when the rest of it cannot be read."""
     assert set(JUDGES) == {Imagine, Settings}
+
+
+@pytest.mark.parametrize(("said", "most"), [("9999", 50), ("51", 50)])
+async def test_too_many_steps_are_told_the_bound_of_the_model_at_once(
+    here: Room, said: str, most: int
+) -> None:
+    with pytest.raises(Refusal) as caught, named_at_once(here.app):
+        await here.ask(f"a fox --steps {said}")
+    assert caught.value.code == "out_of_range"
+    assert caught.value.values["high"] == most

@@ -14,6 +14,8 @@ from hypothesis import strategies as st
 from bot import commands, options, texts
 from bot.commands import BUTTONS, COMMANDS, MODERATION, Command
 from bot.commands.common import LAST_JOB
+from bot.commands.help import Help
+from bot.commands.imagine import Imagine
 from bot.commands.listing import table
 from bot.commands.mod.people import Block
 from bot.config import ROOT
@@ -215,3 +217,33 @@ def test_the_spanish_readme_names_every_command_in_spanish() -> None:
     assert [names[each.removeprefix("/")] for each in said] == list(COMMANDS)
     flags = {flag for each in COMMANDS for flag in options.flags_of(each.ask)}
     assert set(re.findall(r"`--(\w+)`", named)) <= flags
+
+
+@each_command
+def test_help_behind_a_command_shows_its_help(command: Command) -> None:
+    for word in ("--help", "--ayuda"):
+        assert commands.read(f"/{command.name} {word}") == Help(command.name)
+    assert commands.read("a fox --help --n 2", "imagine") == Help("imagine")
+    assert commands.read(r"/imagine a fox \--help") == Imagine("a fox --help")
+
+
+@each_language
+def test_no_list_of_flags_or_choices_is_empty(language: str) -> None:
+    with pytest.raises(Refusal, match="unknown_flag_none") as caught:
+        commands.read("/styles --zzzz")
+    assert ": ." not in texts.why_not(language, caught.value)
+    with pytest.raises(Refusal, match="missing_choice") as caught:
+        commands.read("/mod community --nsfw")
+    assert "withhold, spoiler, allow" in texts.why_not(language, caught.value)
+
+
+def test_an_example_of_a_number_is_one_that_its_flag_takes() -> None:
+    for said, code, example in (
+        ("--n 1,5", "not_whole", "--n 4"),
+        ("--n x", "not_a_number", "--n 4"),
+        ("--cfg x", "not_a_number", "12"),
+        ("--strength x", "not_a_number", "--strength 1"),
+    ):
+        with pytest.raises(Refusal, match=code) as caught:
+            commands.read(f"/imagine a fox {said}")
+        assert example in texts.why_not("en", caught.value)
