@@ -38,7 +38,7 @@ async def finished(job: Job, app: App) -> Reply:
     except Refusal as refusal:
         if refusal.code != "picture_gone":  # for a while, perhaps: what is shown instead would stay
             raise
-        return await spoilt(job, app)
+        return await spoilt(job, app, GONE)
 
 
 def _hung(tx: Connection, job: Job) -> tuple[tuple[Piece, ...], Piece | None, bool]:
@@ -89,12 +89,14 @@ def failed(job: Job, detail: str = "") -> Reply:
     )
 
 
-LOST = ("picture_gone", "picture_unreadable")
+GONE = frozenset({"picture_gone"})
+LOST = GONE | {"picture_unreadable"}
 
 
-async def spoilt(job: Job, app: App) -> Reply:
+async def spoilt(job: Job, app: App, lost: frozenset[str] = LOST) -> Reply:
     """What of its pictures can be read, each by itself, and that the others cannot; they cost nothing if they
-    were never shown. Raises Refusal (disk_error …) while the disk is away.
+    were never shown. ``lost`` is what is said of a picture that counts as such. Raises Refusal: anything else
+    (disk_error … while the disk is away).
     """
     pieces, _, _ = await app.database.read(_hung, job)
     found, why = [], Refusal("picture_gone")
@@ -102,12 +104,12 @@ async def spoilt(job: Job, app: App) -> Reply:
         try:
             found.append((piece, await image(job, piece, app)))
         except Refusal as refusal:
-            if refusal.code not in LOST:
+            if refusal.code not in lost:
                 raise
             why = refusal
-    lost = len(pieces) - len(found)
-    back = await app.database.write(jobs.lose, job.id, lost, app.clock(), durable=True) if lost else 0
-    said = _lost(job, lost, back) if found else _unreadable(job, why, back)
+    count = len(pieces) - len(found)
+    back = await app.database.write(jobs.lose, job.id, count, app.clock(), durable=True) if count else 0
+    said = _lost(job, count, back) if found else _unreadable(job, why, back)
     if not found:
         return said
     shown = replace(job, arrived=len(found)) if back else job

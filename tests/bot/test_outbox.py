@@ -521,6 +521,26 @@ async def test_what_is_left_of_a_job_is_shown_and_what_was_lost_costs_nothing(
         assert await here.balance() == before - price * count // 4, "once"
 
 
+async def test_a_picture_that_cannot_be_read_now_is_not_lost_because_the_grid_is_gone(tmp_path: Path) -> None:
+    """The delivery waits for it as long as for any other; only then is it given up."""
+    async with room(tmp_path) as here:
+        await here.draw("a bear --n 1")
+        job, _ = await here.draw("a fox --n 2")
+        balance = await here.balance()
+        (first, _), grid = (
+            await here.app.database.read(gallery.of_job, job.id),
+            await here.app.database.read(gallery.grid, job.id),
+        )
+        assert grid
+        here.app.files.path(grid.digest).unlink()
+        spoil(here.app.files.path(first.digest))
+        with pytest.raises(Refusal, match="picture_unreadable"):
+            await build(job, here.app)
+        assert await here.balance() == balance
+        assert len((await spoilt(job, here.app)).images) == 1
+        assert await here.balance() > balance
+
+
 async def test_while_the_disk_is_away_nothing_is_lost(tmp_path: Path) -> None:
     async with room(tmp_path) as here:
         job, _ = await here.draw("a fox --n 2")
@@ -723,6 +743,8 @@ async def test_a_picture_is_shown_once_more_if_something_unheard_may_stand_over_
 
     post.adapter.after, post.adapter.echo = unheard, echo
     async with post.running(finish=looks) as out:
+        while out._before is None:  # else what is new here may be of a life before
+            await asyncio.sleep(0.005)
         job = await queued(post)
         with pytest.raises(Unsure):
             await out.show(post.adapter, "test:chat/1", Reply("queued", job=job))
