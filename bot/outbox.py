@@ -239,7 +239,7 @@ class Outbox:
             if job is None:
                 await self._drop(delivery, "deleted")
             elif adapter is None:
-                await self._put_off(delivery, ABSENT)
+                self._close(self._chat(lane(delivery.place)), ABSENT)  # not its row: others may run it
             else:
                 finished = await self._read(delivery, job)
                 if finished is not None:
