@@ -489,7 +489,7 @@ class Talk:
                 async for reply in self.draw(call, self.house.jobs[job].prompt, 4):
                     yield reply
             case Remix(_, prompt):
-                async for reply in self.draw(call, prompt, 4):
+                async for reply in self.remix(call, prompt):
                     yield reply
             case Details(job):
                 yield Reply(
@@ -525,6 +525,13 @@ class Talk:
             case Cancel(job):
                 self.house.jobs.pop(job, None)
                 yield Reply(text="Cancelled. Nothing was charged.", tone=Tone.GOOD)
+
+    async def remix(self, call: Call, prompt: str) -> AsyncIterator[Reply]:
+        if "--size" in prompt:
+            yield self.house.refused("en", Refusal("bad_size"))
+            return
+        async for reply in self.draw(call, prompt, 4):
+            yield reply
 
     async def imagine(self, call: Call, ask: Imagine) -> AsyncIterator[Reply]:
         if "grass ban" in ask.prompt:

@@ -175,6 +175,21 @@ async def test_editing_begins_with_the_words_and_sends_the_new_ones(here: Desk) 
     assert here.talk.calls[-1].ask == Remix(1, "a fox in the snow")
 
 
+async def test_what_was_typed_into_an_edit_that_is_refused_is_there_to_go_on_with(here: Desk) -> None:
+    card = await here.ask("a fox")
+    await card.locator(".kind-remix").click()
+    await card.locator(".editor textarea").fill("a fox in the snow --size 512x512")
+    await here.page.keyboard.press("Enter")
+    box = here.page.locator(".editor textarea")
+    await expect(box).to_have_value("a fox in the snow --size 512x512")
+    await expect(box).to_be_focused()
+    await box.fill("a fox in the snow")
+    await box.press("Enter")
+    await expect(here.last.locator("button.tile")).to_have_count(4)
+    await expect(box).to_have_count(0)
+    assert here.talk.calls[-1].ask == Remix(1, "a fox in the snow")
+
+
 async def test_a_job_can_be_cancelled_while_it_waits(here: Desk) -> None:
     here.talk.hold.clear()
     await here.page.fill("#prompt", "a slow fox")

@@ -268,10 +268,10 @@ export function actionButton(button, card, segment = false) {
   return node;
 }
 
-/** Edit first: the prompt in a box of its own, then the same button with the new words. */
-function edit(card, button) {
+/** Edit first: the prompt in a box of its own, then the same button with the new words; `typed`: those refused before. */
+export function edit(card, button, typed = "") {
   const box = card.parts.editor;
-  const area = h("textarea", { "aria-label": say("card.edit"), rows: 3, dir: "auto", value: button.form.value || card.message.reply?.prompt || "" });
+  const area = h("textarea", { "aria-label": say("card.edit"), rows: 3, dir: "auto", value: typed || button.form.value || card.message.reply?.prompt || "" });
   const close = () => {
     box.replaceChildren();
     delete box.dataset.key;
@@ -290,6 +290,7 @@ function edit(card, button) {
   });
   const form = h("form.editor", { onsubmit: (event) => (event.preventDefault(), send()) }, h("label", { text: say("card.edit") }), area, h("div.row", {}, h("button.main", { type: "submit", text: say("card.send") }), h("button.quiet", { type: "button", text: say("card.cancel"), onclick: leave })));
   box.replaceChildren(form);
+  if (typed && opener.matches("input, textarea")) return; // they went on to write something else
   area.focus();
-  area.select();
+  if (!typed) area.select();
 }

@@ -1,13 +1,14 @@
 // The conversation: what was sent, what came, in order; sends again what the bot may not have heard.
 
 import { h, icon, toast } from "./dom.js";
-import { makeCard, tick, update } from "./card.js";
+import { edit, makeCard, tick, update } from "./card.js";
 import { Failed, newKey, post } from "./net.js";
 import { language, say } from "./words.js";
 
 const STORE = "falopitas.unsent";
 const cards = new Map();
 const toasted = new Set();
+const edits = new Map(); // what was typed into a card's edit box, until it is answered
 let log = null;
 let empty = null;
 let head = null;
@@ -66,6 +67,18 @@ export function everything(messages) {
 
 /** One message, new or changed. */
 export function take(message, live = true) {
+  show(message, live);
+  if (message.reply) giveBack(message);
+}
+
+/** A refused edit costs nobody their words: they stand in the box again, under the refusal if it has a card. */
+function giveBack({ id, reply }) {
+  const { card, button, typed } = edits.get(id) ?? {};
+  edits.delete(id);
+  if (card && reply.tone === "refused") edit(cards.get(id) ?? card, button, typed);
+}
+
+function show(message, live) {
   if (message.reply && slight(message)) return pass(message, live);
   const known = cards.get(message.id);
   const stick = stuck;
@@ -115,7 +128,8 @@ export function press(button, card = null, fields = {}) {
     card.parts.buttons.hidden = true;
     card.node.focus({ preventScroll: true });
   }
-  send({ press: button.press, fields, label: (button.shown ?? button.label).slice(0, 80), about: wellFormed(about) });
+  const id = send({ press: button.press, fields, label: (button.shown ?? button.label).slice(0, 80), about: wellFormed(about) });
+  if (button.form && card?.parts.editor) edits.set(id, { card, button, typed: fields[button.form.name] });
 }
 const wellFormed = (text) => text.toWellFormed?.() ?? text.replace(/[\uD800-\uDFFF]$/, "");
 
@@ -125,6 +139,7 @@ function send(body) {
   keep(id, whole);
   take({ id, at: Date.now() / 1000, said: { text: body.text ?? "", label: body.label ?? "", about: body.about ?? "", picture: Boolean(body.picture) }, reply: null });
   deliver(id, whole);
+  return id;
 }
 
 async function deliver(id, body, tries = 0) {
