@@ -72,6 +72,7 @@ async def test_an_approved_appeal_is_drawn_at_its_old_place_and_leaves_no_mark(s
     await still.press(shown, "Appeal", ANA)
     listed = await still.mod("cases")
     assert "much gore" in listed.fields[0][1]
+    assert {each.label.partition(" (")[2] for row in listed.buttons for each in row} == {"case 1)"}
     await still.press(listed, "Draw it once")
     ana = await number_of(still, ANA)
     (job,) = await still.app.database.read(jobs.mine, ana, 9)

@@ -94,7 +94,7 @@ async def cases(ask: Cases, call: Call, app: App) -> AsyncIterator[Reply]:
     yield Reply(
         "" if found else say(call.language, "cases.none"), title=say(call.language, "cases.title"),
         fields=tuple((str(each.id), line) for each, line in zip(found, lines, strict=True)),
-        buttons=tuple(buttons(each, call.language, f" {each.id}") for each in found), private=True,
+        buttons=tuple(buttons(each, call.language, numbered=True) for each in found), private=True,
     )  # fmt: skip
 
 
@@ -107,8 +107,9 @@ def about(matter: Matter, language: str) -> str:
     return say(language, "appeal.card", rule=listed(matter.rule, language), matched=matter.matched)
 
 
-def buttons(matter: Matter, language: str, which: str = "") -> tuple[Button, ...]:
-    """The ways to decide it."""
+def buttons(matter: Matter, language: str, *, numbered: bool = False) -> tuple[Button, ...]:
+    """The ways to decide it; ``numbered`` where others stand beside it."""
+    which = f" {say(language, 'cases.which', n=matter.id)}" if numbered else ""
     return tuple(
         Button(say(language, f"button.{way}") + which, Decide(matter.id, way)) for way in WAYS[matter.kind]
     )
