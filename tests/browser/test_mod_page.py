@@ -175,6 +175,26 @@ async def test_every_view_fits_and_has_names(
             assert await page.get_attribute("html", "data-look") == look
 
 
+async def test_a_row_of_the_ledger_is_read_on_a_phone_without_scrolling(
+    browser: Browser, tmp_path: Path
+) -> None:
+    """It is folded, and still a table; every cell of it is in sight."""
+    async with office(tmp_path) as here:
+        await here.town.say(ANA, "a fox")
+        sizes = {"viewport": {"width": 390, "height": 820}}
+        async with at_the_page(browser, here, await here.link(), **sizes) as page:
+            await page.wait_for_selector(".rail")
+            await go(page, "ledger")
+            table = page.get_by_role("table")
+            await expect(table.get_by_role("cell", name="test:ana").first).to_be_visible()
+            outside = """() => [...document.querySelectorAll('.foldable td')].filter((each) => {
+                const box = each.closest('.scroll').getBoundingClientRect();
+                const cell = each.getBoundingClientRect();
+                return cell.width && (cell.left < box.left || cell.right > box.right + 1);
+            }).length"""
+            assert await page.evaluate(outside) == 0
+
+
 async def test_it_speaks_the_language_of_who_sits_there(browser: Browser, tmp_path: Path) -> None:
     """Not the browser's, nor what was last chosen in it; what is chosen here stays until they say another."""
     async with office(tmp_path) as here:

@@ -39,7 +39,15 @@ function bars(rows, most) {
 
 /** A table that scrolls sideways by itself on a narrow screen. */
 function grid(label, heads, rows) {
-  return h("div.scroll", { role: "region", "aria-label": label, tabIndex: 0 }, h("table.grid-table", {}, h("caption.unseen", { text: label }), h("thead", {}, h("tr", {}, ...heads.map(([text, kind]) => h("th", { scope: "col", class: kind, text })))), h("tbody", {}, ...rows.map((cells) => h("tr", {}, ...cells.map((cell, at) => h("td", { class: heads[at][1] }, cell)))))));
+  return h("div.scroll", { role: "region", "aria-label": label, tabIndex: 0 }, h("table.grid-table", {}, h("caption.unseen", { text: label }), h("thead", {}, h("tr", {}, ...heads.map(([text, kind]) => h("th", { scope: "col", class: kind, text })))), h("tbody", {}, ...rows.map((cells) => h("tr", {}, ...cells.map((cell, at) => h("td", { class: heads[at][1], "data-head": heads[at][0] }, cell)))))));
+}
+
+/** A grid whose rows are folded on a narrow screen (mod.css): still a table to who listens. */
+function foldable(box) {
+  const roles = { table: "table", thead: "rowgroup", tbody: "rowgroup", tr: "row", th: "columnheader", td: "cell" };
+  for (const [name, role] of Object.entries(roles)) for (const each of box.querySelectorAll(name)) each.setAttribute("role", role);
+  box.classList.add("foldable");
+  return box;
 }
 
 const taken = ({ t, link }, name, more = {}) =>
@@ -164,7 +172,7 @@ function ledger(host) {
     const rows = found.map((each) => [when(each.at), sign(each.units), person(each.who), each.why, each.job ? `#${each.job}` : "", h("bdi", { text: each.note })]);
     const { before: _, ...plain } = wanted;
     const more = data.more ? button("", t("older"), () => ((wanted = { ...wanted, before: data.more }), view.refresh())) : null;
-    return [grid(t("ledger.title"), heads, rows), more ? h("div.foot", {}, more) : null, taken(host, "ledger", plain)].filter(Boolean);
+    return [foldable(grid(t("ledger.title"), heads, rows)), more ? h("div.foot", {}, more) : null, taken(host, "ledger", plain)].filter(Boolean);
   };
   const view = living(host, t("ledger.title"), "ledger", { draw, query: () => wanted, above: [h("p.explain", { text: t("ledger.text") }), form], key: (data) => [data, wanted] });
   return view;
