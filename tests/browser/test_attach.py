@@ -81,6 +81,25 @@ async def test_too_large_a_picture_is_refused_before_it_travels(here: Desk) -> N
     assert not here.house.uploads
 
 
+@pytest.mark.parametrize(
+    ("name", "kind", "data"),
+    [
+        ("README.md", "text/markdown", b"# Falopitas"),
+        ("fox.png", "image/png", b"no picture at all"),
+        ("fox", "", b"%PDF-1.7"),
+    ],
+)
+async def test_what_is_no_picture_is_refused_when_it_is_attached(
+    here: Desk, name: str, kind: str, data: bytes
+) -> None:
+    await here.page.set_input_files("input[type=file]", FilePayload(name=name, mimeType=kind, buffer=data))
+    await expect(here.toast).to_contain_text("no picture I can read")
+    await expect(here.page.locator(".attached")).to_be_hidden()
+    assert not here.house.uploads
+    await here.ask("a fox")
+    assert here.talk.calls[-1].picture is None
+
+
 async def test_it_fits_a_phone(here: Desk) -> None:
     await here.page.set_viewport_size({"width": 360, "height": 700})
     await choose(here)

@@ -48,8 +48,11 @@ export function attachment({ changed }) {
     node.classList.add("busy");
     words.textContent = say("box.picture_coming");
     tell();
-    look(given).then((image) => mine === bringing && small.replaceChildren(image));
     changed();
+    const image = await look(given);
+    if (mine !== bringing) return;
+    if (!image) return forget(), toast(say("error.picture_kind"), "refused");
+    small.replaceChildren(image);
     try {
       const got = await upload(given);
       if (mine !== bringing) return;
@@ -64,15 +67,16 @@ export function attachment({ changed }) {
     }
   }
 
-  /** A thumbnail; what this browser cannot show, the bot may still read. */
+  /** A thumbnail; nothing of a file that says it is no picture, or that cannot be read as one. */
   async function look(given) {
+    if (given.type && !given.type.startsWith("image/")) return null;
     try {
       const bitmap = await createImageBitmap(given, { resizeWidth: 96, resizeQuality: "medium" });
       const canvas = h("canvas", { width: bitmap.width, height: bitmap.height });
       canvas.getContext("2d").drawImage(bitmap, 0, 0);
       return canvas;
     } catch {
-      return icon("picture");
+      return null;
     }
   }
 
@@ -97,7 +101,7 @@ export function attachment({ changed }) {
           if (!event.dataTransfer?.types.includes("Files")) return;
           event.preventDefault();
           box.classList.toggle("dropping", kind === "dragover");
-          if (kind === "drop") bring(first(event.dataTransfer.files));
+          if (kind === "drop") bring(first(event.dataTransfer.files) ?? event.dataTransfer.files[0]);
         });
       }
     },
