@@ -9,7 +9,7 @@ from pathlib import Path
 
 from bot.backups import all_in, name_at
 from bot.config import Config
-from bot.home import Home
+from bot.home import Home, naming
 from bot.texts import number, say
 from inference.beside import give_way
 from storage import backup
@@ -30,9 +30,12 @@ async def back_up(config: Config, folder: Path | None, language: str, write: Cal
     target = (folder or home.backups) / name_at(time.time())
     copied = 0
     give_way()
-    size = await asyncio.to_thread(backup.copy, home.database, target)
-    if folder is not None:
-        copied = await asyncio.to_thread(backup.copy_pictures, home.pictures, folder / PICTURES)
+    try:
+        size = await asyncio.to_thread(backup.copy, home.database, target)
+        if folder is not None:
+            copied = await asyncio.to_thread(backup.copy_pictures, home.pictures, folder / PICTURES)
+    except Refusal as refusal:
+        raise naming(target.parent, refusal) from refusal
     megabytes = number(language, size / 1e6)
     write(say(language, "cli.backed_up", file=str(target), size=megabytes, n=copied) + "\n")
     return 0

@@ -41,14 +41,14 @@ class Home:
         return self.data / "backups"
 
     def make(self) -> None:
-        """Make the folder, for its owner only. Raises Refusal (data_read_only, disk_full …)."""
+        """Make the folder, for its owner only. Raises Refusal (folder_read_only, folder_full …)."""
         try:
             self.data.mkdir(mode=0o700, parents=True, exist_ok=True)
             probe = self.data / f".probe-{os.getpid()}"
             probe.write_bytes(b"x")
             probe.unlink()
         except OSError as error:
-            raise refusal_of(error) from error
+            raise naming(self.data, refusal_of(error)) from error
 
     def runtime(self) -> Path:
         """The folder for sockets, also its engines'. Raises Refusal data_read_only, disk_full …"""
@@ -98,3 +98,14 @@ else:
 
     def _lock(file: IO[str]) -> None:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def naming(folder: Path, error: Exception) -> Exception:
+    """A disk's refusal as whoever gave a command is told of it: which folder, and nothing of a price."""
+    match error:
+        case Refusal(code="data_read_only"):
+            return Refusal("folder_read_only", folder=str(folder))
+        case Refusal(code="disk_full"):
+            return Refusal("folder_full", folder=str(folder))
+        case _:
+            return error

@@ -59,7 +59,8 @@ def copy(source: Path, target: Path, rest: float = REST) -> int:
     except (OSError, sqlite3.Error) as error:
         raise refusal_of(error) from error
     finally:
-        part.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # its folder may be none: why, was said
+            part.unlink(missing_ok=True)
 
 
 def part_of(target: Path) -> Path:

@@ -204,7 +204,7 @@ class _View:
     def _waiting(self, ahead: Ahead, eta: Range, *, fleeting: bool) -> Reply:
         warming = self._app.dispatch.warming(self._job.request.model)
         return self._reply(
-            self._say("drawing.warming" if warming else "drawing.queued"),
+            self._say("drawing.warming" if warming else "drawing.queued", n=self._job.request.count),
             (
                 (self._say("drawing.place"), place(self._language, ahead)),
                 (self._say("drawing.eta"), wait(self._language, eta)),

@@ -100,7 +100,8 @@ async def test_before_drawing_cost_place_time_and_what_is_left_are_said(here: Ro
     assert said["Cost"] == "2 credits"
     assert said["You have left"] == "98 credits"
     assert said["Ready in"].endswith("(a guess: nothing has been measured here yet)")
-    assert said["Place"] in {"you are next", "next, as soon as there is room"}
+    assert said["Place"] == "you are next"
+    assert "pictures are in the queue" in first.text or "loading" in first.text
     assert first.prompt == "a red fox"
     assert first.tone is Tone.WAITING
     assert not first.fleeting

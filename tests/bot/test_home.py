@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 import stat
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from bot.config import Config
+from bot.copies import back_up
 from bot.home import Home
+from bot.texts import why_not
 from inference.door import LONGEST
 from storage.refusal import Refusal
 
@@ -62,4 +67,20 @@ def test_a_folder_that_cannot_be_made_is_a_refusal(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(Refusal) as refused:
         Home(tmp_path / "file" / "data").make()
-    assert refused.value.code in {"data_read_only", "disk_error"}
+    assert refused.value.code == "folder_read_only"
+    said = why_not("en", refused.value)
+    assert str(tmp_path / "file" / "data") in said
+    assert "charged" not in said
+
+
+async def test_a_backup_into_a_folder_that_cannot_be_made_names_that_folder(tmp_path: Path) -> None:
+    database = Home(tmp_path).database
+    sqlite3.connect(database).close()
+    database.touch()
+    (tmp_path / "file").write_text("in the way")
+    wanted = tmp_path / "file" / "copies"
+    with pytest.raises(Refusal) as refused:
+        await back_up(replace(Config(), data_dir=tmp_path), wanted, "en", print)
+    said = why_not("en", refused.value)
+    assert str(wanted) in said
+    assert "charged" not in said

@@ -276,7 +276,7 @@ def test_what_a_bot_refuses_is_one_object_for_a_program(
     [
         (("imagine",), 1, ""),
         (("imagine", "fox", "--stpes", "3"), 1, "--steps"),
-        (("imagine", "fox", "--steps", "9999"), 1, "150"),
+        (("imagine", "fox", "--steps", "9999"), 1, "100"),
         (("imagine", "fox", "--model", "biultin"), 1, "builtin"),
         (("imagine", "fox", "-o", "nowhere/fox.png"), 1, "nowhere"),
         (("imagine", "fox", "-o", "."), 1, "folder"),

@@ -173,7 +173,7 @@ def test_ahead_counts_what_is_drawn_before(tx: Tx) -> None:
     assert jobs.ahead(tx, third.id) == Ahead(1, 3.0, 0)
     claim(tx)
     assert jobs.ahead(tx, second.id) == Ahead(1, 5.0, 1)
-    assert jobs.ahead(tx, first.id) == Ahead(0, 0.0, 1)
+    assert jobs.ahead(tx, first.id) == Ahead(0, 0.0, 0)
 
 
 def test_suspects_are_claimed_alone_and_the_others_without_them(tx: Tx) -> None:
