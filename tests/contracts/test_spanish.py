@@ -130,3 +130,9 @@ def test_the_spanish_names_of_a_command_s_flags_are_all_different() -> None:
             if not field.option.words and texts.has(f"discord.option.{field.flag}")
         )  # fmt: skip
         assert all(one != other for one, other in pairwise(names)), command.name
+
+
+def test_what_is_typed_is_called_an_order_everywhere() -> None:
+    for key, sentence in texts.table("es").items():
+        said = " ".join(sentence.values()) if isinstance(sentence, dict) else sentence
+        assert "comando" not in said.casefold(), key
