@@ -172,6 +172,9 @@ async def test_every_view_fits_and_has_names(
                 assert await page.evaluate(WIDTHS), view
                 assert await page.evaluate(NAMELESS) == [], view
                 assert "review." not in await page.inner_text("body"), view
+                if view == "engine":
+                    called = {"en": "Engine", "es": "Motor"}[language]
+                    await expect(page.locator(".engines h2 bdi")).to_have_text(called)
             assert await page.get_attribute("html", "data-look") == look
 
 
