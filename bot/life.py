@@ -173,9 +173,7 @@ async def _keep(name: str, part: _Part) -> None:
         if bug is None:
             return
         refusal = refusal_of(bug) if isinstance(bug, OSError) else bug
-        if isinstance(
-            refusal, Refusal
-        ):  # the disk, or no file that could be opened: where, for it may be a bug
+        if isinstance(refusal, Refusal):  # the disk, or no file left to open: where, for it may be a bug
             extra = {"action": "refused", "part": name, "code": refusal.code}
             log.warning("part refused", exc_info=bug, extra=extra)
         else:

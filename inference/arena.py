@@ -142,9 +142,8 @@ class Arena:
             latent += run.source.reshape(-1) * keep
         self.cells[free[-1]] = latent
         run.slot = free.pop()
-        run.generator = (
-            generator if run.table.draws.any() else None
-        )  # its state is as large as a small latent
+        # kept only where it is needed: its state is as large as a small latent
+        run.generator = generator if run.table.draws.any() else None
 
     def _room(self, width: int) -> list[int]:
         """The free slots of so many cells, at least one."""

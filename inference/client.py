@@ -193,9 +193,7 @@ class Client:
             reader, writer = await self._connect()
         except _Gone:
             raise
-        except (
-            Exception
-        ) as error:  # an unsafe folder, a full disk, no Python: the bot goes on, and tries again
+        except Exception as error:  # an unsafe folder, a full disk, no Python: it is tried again
             raise _Gone(f"it could not be started: {type(error).__name__}: {error}") from error
         self._writer = writer
         self._met = False

@@ -528,9 +528,8 @@ AHEAD_SQL = """
 
 def ahead(tx: sqlite3.Connection, job_id: int) -> Ahead:
     """What is drawn before this job; nothing queued is ahead of one that waits no longer."""
-    busy = tx.execute("SELECT count(*) FROM job WHERE status = 'running' AND id <> ?", (job_id,)).fetchone()[
-        0
-    ]
+    others = "SELECT count(*) FROM job WHERE status = 'running' AND id <> ?"
+    (busy,) = tx.execute(others, (job_id,)).fetchone()
     row = tx.execute("SELECT turn FROM job WHERE id = ? AND status = 'queued'", (job_id,)).fetchone()
     if row is None:
         return Ahead(0, 0.0, int(busy))

@@ -27,24 +27,26 @@ class Queue:
 async def answer(ask: Queue, call: Call, app: App) -> AsyncIterator[Reply]:
     """My unfinished jobs in the order they will be drawn, each with its place, time and a stop button."""
     account = await meet(call, app)
-    mine, everybody = await app.database.read(_mine, account.id)
+    mine, count, everybody = await app.database.read(_mine, account.id)
     if not mine:
         key = "queue.empty" if everybody else "queue.nobody"
         yield Reply(say(call.language, key, n=everybody), private=True)
         return
-    stops = [Button(say(call.language, "button.stop", job=job.id), Cancel(job.id)) for job, _ in mine[:SHOWN]]
+    stops = [Button(say(call.language, "button.stop", job=job.id), Cancel(job.id)) for job, _ in mine]
     yield Reply(
-        say(call.language, "queue.text", n=len(mine)),
+        say(call.language, "queue.text", n=count),
         title=say(call.language, "queue.title"),
-        fields=tuple(_line(job, ahead, call.language, app) for job, ahead in mine[:SHOWN]),
+        fields=tuple(_line(job, ahead, call.language, app) for job, ahead in mine),
         buttons=(tuple(stops),),
         private=True,
     )
 
 
-def _mine(tx: Connection, account: int) -> tuple[list[tuple[Job, Ahead]], int]:
-    mine = [(job, jobs.ahead(tx, job.id)) for job in jobs.unfinished(tx, account)]
-    return mine, jobs.queued_count(tx)
+def _mine(tx: Connection, account: int) -> tuple[list[tuple[Job, Ahead]], int, int]:
+    """Those that are shown, of how many, and how many wait at all."""
+    mine = jobs.unfinished(tx, account)
+    shown = [(job, jobs.ahead(tx, job.id)) for job in mine[:SHOWN]]
+    return shown, len(mine), jobs.queued_count(tx)
 
 
 def _line(job: Job, ahead: Ahead, language: str, app: App) -> tuple[str, str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
+from unittest.mock import Mock
 
 import msgspec
 import pytest
@@ -528,6 +529,20 @@ async def test_the_queue_shows_mine_with_place_and_stop(still: Room) -> None:
     (other,) = await still.ask("/queue", BEN)
     assert other.text == "Nothing of yours is waiting. One job of somebody else's is in the queue."
     await let_go(task)
+
+
+async def test_the_queue_counts_all_and_looks_up_the_place_of_what_it_shows(
+    still: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    look = Mock(side_effect=jobs.ahead)
+    monkeypatch.setattr(jobs, "ahead", look)
+    tasks = [(await begin(still, f"a fox {number}"))[1] for number in range(3)]
+    monkeypatch.setattr("bot.commands.queue.SHOWN", 2)
+    look.reset_mock()
+    (reply,) = await still.ask("/queue")
+    assert (len(reply.fields), len(reply.buttons[0]), look.call_count) == (2, 2, 2)
+    assert reply.text == "3 jobs of yours are in the queue."
+    await let_go(*tasks)
 
 
 async def test_the_quota_shows_the_last_entries(here: Room) -> None:
